@@ -1,0 +1,68 @@
+"""Every numba option of the project, in one place.
+
+Compiled code is kept on disk in a folder named by a hash of all kernel sources: numba itself looks only at the
+file of the outermost function, so that a change in a helper would go unnoticed (numba issue 1833).  The folder lies
+in ``NUMBA_CACHE_DIR`` where that is set (a node-local disk on a cluster), otherwise in the user's cache folder.
+"""
+
+import hashlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numba
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def _cache_folder() -> Path | None:
+    """The folder for compiled kernels, or None where nothing can be written."""
+    digest = hashlib.sha256()
+    for source in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(source.read_bytes())
+    home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    base = numba.config.CACHE_DIR or os.path.join(home, "ising_mc")
+    folder = Path(base) / f"kernels-{digest.hexdigest()[:16]}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return None
+    return folder if os.access(folder, os.W_OK) else None
+
+
+CACHE_FOLDER = _cache_folder()
+
+
+def jit(function: F) -> F:
+    """Compile a kernel: without the GIL, cached, IEEE arithmetic (no fastmath)."""
+    return _compile(function, parallel=False)
+
+
+def jit_parallel(function: F) -> F:
+    """Like `jit`, with `numba.prange` loops spread over threads."""
+    return _compile(function, parallel=True)
+
+
+def jit_inline(function: F) -> F:
+    """Like `jit`, but copied into each caller, so that literal arguments become constants to LLVM."""
+    return _compile(function, parallel=False, inline="always")
+
+
+def _compile(function: F, parallel: bool, inline: str = "never") -> F:
+    user_setting = numba.config.CACHE_DIR
+    # numba fixes a function's cache folder when it is decorated, so other packages keep theirs
+    if CACHE_FOLDER is not None:
+        numba.config.CACHE_DIR = str(CACHE_FOLDER)
+    try:
+        compiled: F = numba.njit(
+            function,
+            nogil=True,
+            cache=CACHE_FOLDER is not None,
+            error_model="numpy",
+            parallel=parallel,
+            inline=inline,
+        )
+    finally:
+        numba.config.CACHE_DIR = user_setting
+    return compiled
