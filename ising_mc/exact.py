@@ -380,9 +380,7 @@ class Enumeration:
         }
 
 
-def enumerate_states(
-    n_sites: int, bonds: ArrayLike, J: ArrayLike = 1.0, field: ArrayLike = 0.0
-) -> Enumeration:
+def enumerate_states(n_sites: int, bonds: ArrayLike, J: ArrayLike = 1.0, field: ArrayLike = 0.0) -> Enumeration:
     """All states of a system of at most 24 spins, with any couplings and any fields.
 
     `bonds` holds pairs of sites, of shape (m, 2); a pair that stands there twice counts twice. `J` is one

@@ -23,9 +23,7 @@ TEMPERATURES = np.array([0.3, 1.0, 2.0, TC, 2.5, 4.0, 50.0])
 def enumerate_square(rows, columns, J):
     """J = (along the side of `rows` sites, along the side of `columns` sites), as kaufman takes it."""
     down, right = np.broadcast_to(J, 2)
-    return enumerate_states(
-        rows * columns, square_bonds(rows, columns), np.repeat([right, down], rows * columns)
-    )
+    return enumerate_states(rows * columns, square_bonds(rows, columns), np.repeat([right, down], rows * columns))
 
 
 def assert_same_thermodynamics(exact, observables):
@@ -129,13 +127,9 @@ def test_kaufman_against_enumeration(shape, J):
     assert_same_thermodynamics(kaufman(T, shape, J), enumerate_square(*shape, J).observables(T))
 
 
-@pytest.mark.parametrize(
-    ("shape", "J"), [((4, 4), -1.0), ((2, 2), -1.0), ((4, 3), (-1.0, 0.5)), ((3, 4), (1.0, -0.6))]
-)
+@pytest.mark.parametrize(("shape", "J"), [((4, 4), -1.0), ((2, 2), -1.0), ((4, 3), (-1.0, 0.5)), ((3, 4), (1.0, -0.6))])
 def test_kaufman_with_negative_couplings(shape, J):
-    assert_same_thermodynamics(
-        kaufman(TEMPERATURES, shape, J), enumerate_square(*shape, J).observables(TEMPERATURES)
-    )
+    assert_same_thermodynamics(kaufman(TEMPERATURES, shape, J), enumerate_square(*shape, J).observables(TEMPERATURES))
 
 
 @pytest.mark.parametrize("weak", [0.0, 1e-14])
@@ -205,14 +199,10 @@ def test_kaufman_far_from_the_critical_temperature_without_overflow():
 
 
 def test_shape_of_the_temperatures():
-    assert (
-        kaufman(2.0, 8).energy.shape == chain(2.0, 8).specific_heat.shape == onsager_energy(2.0).shape == ()
-    )
+    assert kaufman(2.0, 8).energy.shape == chain(2.0, 8).specific_heat.shape == onsager_energy(2.0).shape == ()
     for shape in [(1,), (3,), (2, 3)]:
         T = np.full(shape, 2.0)
-        assert_allclose(
-            kaufman(T, 8).specific_heat, np.full(shape, kaufman(2.0, 8).specific_heat), rtol=1e-14
-        )
+        assert_allclose(kaufman(T, 8).specific_heat, np.full(shape, kaufman(2.0, 8).specific_heat), rtol=1e-14)
         assert_allclose(chain(T, 8).energy, np.full(shape, chain(2.0, 8).energy), rtol=1e-14)
         assert onsager_energy(T).shape == yang_magnetization(T).shape == shape
         assert enumerate_states(2, [[0, 1]]).observables(T)["free_energy"].shape == shape
@@ -223,9 +213,7 @@ def test_shape_of_the_temperatures():
 
 @pytest.mark.parametrize("h", [0.0, 0.35, -1.2])
 @pytest.mark.parametrize("J", [1.0, -0.8])
-@pytest.mark.parametrize(
-    ("n", "periodic"), [(2, True), (7, True), (8, True), (1, False), (2, False), (7, False)]
-)
+@pytest.mark.parametrize(("n", "periodic"), [(2, True), (7, True), (8, True), (1, False), (2, False), (7, False)])
 def test_chain_against_enumeration(n, periodic, J, h):
     sites = np.arange(n)
     bonds = np.stack([sites, np.roll(sites, -1)], axis=1)[: n if periodic else n - 1]
@@ -341,9 +329,7 @@ def test_temperatures_are_positive(T):
             function(T)
 
 
-@pytest.mark.parametrize(
-    ("size", "J"), [(3, -1.0), ((3, 4), -1.0), ((4, 3), (1.0, -1.0)), ((3, 4), (-1.0, 1.0))]
-)
+@pytest.mark.parametrize(("size", "J"), [(3, -1.0), ((3, 4), -1.0), ((4, 3), (1.0, -1.0)), ((3, 4), (-1.0, 1.0))])
 def test_kaufman_refuses_frustration(size, J):
     with pytest.raises(ValueError, match=r"odd periodic side is frustrated.*enumerate_states"):
         kaufman(2.0, size, J)

@@ -1,0 +1,226 @@
+"""The Ising model on the periodic square lattice: H = - J sum_<ij> s_i s_j - h sum_i s_i, s = +1/-1.
+
+A *sampler* holds the spins and random states of the replicas that share a word, at one temperature, and moves them
+on.  It counts what the kernels count (unsatisfied bonds, up spins); energies and magnetizations follow exactly.
+"""
+
+from dataclasses import dataclass
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from ising_mc import streams
+from ising_mc.kernels import bernoulli, counting, square, square_sites
+from ising_mc.lattices import Square
+
+Words = NDArray[np.uint64]
+KernelModel = tuple[Words, Words, np.uint64, bool, bool]
+
+LANES = 64
+MAX_BANDS = 64
+STARTS = ("up", "random", "mixed")
+
+
+@dataclass(frozen=True)
+class Model:
+    """Couplings: J on every bond, field h = mu B on every site, both in the same units of energy."""
+
+    J: float = 1.0
+    h: float = 0.0
+
+    @property
+    def is_integer(self) -> bool:
+        """Whether all energies are integers."""
+        return float(self.J).is_integer() and float(self.h).is_integer()
+
+    def energy(self, lattice: Square, unsatisfied: NDArray[np.integer], ups: NDArray[np.integer]) -> NDArray[np.float64]:
+        """Total energy H from the numbers of unsatisfied bonds and of up spins (any shape)."""
+        bonds = abs(self.J) * (2.0 * unsatisfied - lattice.n_bonds)
+        return bonds - self.h * (2.0 * ups - lattice.n_sites)
+
+    def ground_energy_bound(self, lattice: Square) -> float:
+        """A bound on |H|."""
+        return abs(self.J) * lattice.n_bonds + abs(self.h) * lattice.n_sites
+
+
+def kernel_model(model: Model, temperature: float, update: str) -> KernelModel:
+    """What the square-lattice kernels need to know: (thresholds (5, 62), up_costs (5,), sign, heat_bath, field).
+
+    The flip of a spin with m of its 4 bonds unsatisfied costs 2|J|(4 - 2m) + 2 h s.  Metropolis accepts a cost
+    d >= 0 with exp(-d/T); the heat bath (Glauber) flips with 1/(1 + exp(d/T)).
+    """
+    heat_bath = update == "heat_bath"
+    thresholds = np.zeros((5, bernoulli.THRESHOLD_BITS), np.uint64)
+    up_costs = np.zeros(5, np.uint64)
+    for m in range(5):
+        cost = 2 * abs(model.J) * (4 - 2 * m) + 2 * model.h
+        up_costs[m] = square.ALL if cost >= 0 else 0
+        x = abs(cost) / temperature
+        probability = 1 / (1 + np.exp(x)) if heat_bath and x < 700 else np.exp(-x)
+        thresholds[m] = _bit_masks(float(probability))
+    sign = np.uint64(0) if model.J >= 0 else square.ALL
+    return thresholds, up_costs, sign, heat_bath, model.h != 0
+
+
+def _bit_masks(probability: float) -> Words:
+    """The binary digits of a probability, most significant first, each as a word of zeros or of ones."""
+    digits = bernoulli.THRESHOLD_BITS
+    threshold = min(int(probability * 2.0**digits), 2**digits - 1)
+    return np.array([square.ALL * np.uint64((threshold >> k) & 1) for k in range(digits - 1, -1, -1)], np.uint64)
+
+
+def _aligned_zeros(words: int) -> Words:
+    """Zeros at a 64-byte boundary, the width of the widest vector registers."""
+    room = np.zeros(words + 7, np.uint64)
+    first = (-room.ctypes.data // 8) % 8
+    return room[first : first + words]
+
+
+class _Packed:
+    """Spins in words of 64, with the copies at the edges that the kernels want."""
+
+    def __init__(self, rows: int, columns: int, twist: int) -> None:
+        half = (columns + 1) // 2
+        pitch = square.PAD + (half + 7) // 8 * 8 + 8
+        self.geometry = (rows, columns, pitch, twist)
+        self.spins = _aligned_zeros((rows + 2) * 2 * pitch)
+
+    def _half_rows(self) -> NDArray[np.uint64]:
+        """A view (rows, 2, pitch) of the words, from the first word of each half row on."""
+        rows, _, pitch, _ = self.geometry
+        return self.spins.reshape(rows + 2, 2, pitch)[1 : rows + 1, :, square.PAD :]
+
+    def get_spins(self) -> Words:
+        """The spins, one word a site, (rows, columns)."""
+        rows, columns, _, _ = self.geometry
+        out = np.empty((rows, columns), np.uint64)
+        halves = self._half_rows()
+        out[:, 0::2] = halves[:, 0, : (columns + 1) // 2]
+        out[:, 1::2] = halves[:, 1, : columns // 2]
+        return out
+
+    def set_spins(self, words: Words) -> None:
+        """Set the spins from words (rows, columns)."""
+        rows, columns, _, _ = self.geometry
+        halves = self._half_rows()
+        halves[:, 0, : (columns + 1) // 2] = words[:, 0::2]
+        halves[:, 1, : columns // 2] = words[:, 1::2]
+        for row in range(rows):
+            for parity in range(2):
+                square.refresh_copies(self.spins, self.geometry, row, parity)
+
+
+@dataclass(frozen=True)
+class State:
+    """All that a sampler needs to go on: spins (rows, columns) words, random (bands, 2 * BLOCK) generator states."""
+
+    spins: Words
+    random: Words
+
+
+class ReplicaSampler(_Packed):
+    """64 replicas of one lattice at one temperature, one bit each in every word."""
+
+    lanes = LANES
+
+    def __init__(self, lattice: Square, model: Model, temperature: float, update: str) -> None:
+        super().__init__(lattice.rows, lattice.columns, 0)
+        self.model = kernel_model(model, temperature, update)
+        self.scratch = _aligned_zeros(bernoulli.SCRATCH_WORDS)
+        self.counter = _aligned_zeros(2 * counting.COUNTER_WORDS)
+
+    def start(self, seed: int, system: str, temperature: float, word: int, start: str) -> None:
+        """Draw the first state; "mixed" starts the even replicas up and the odd ones at random."""
+        mask = {"up": square.ALL, "random": np.uint64(0), "mixed": np.uint64(0x5555555555555555)}[start]
+        origin = streams.sequence(seed, system, temperature, word, streams.START)
+        self.set_spins(streams.random_words(origin, self.geometry[:2]) | mask)
+        self.scratch[: 2 * bernoulli.BLOCK] = streams.update_states(
+            streams.sequence(seed, system, temperature, word, streams.UPDATES), 1
+        )[0]
+
+    def state(self) -> State:
+        """A copy of the state."""
+        return State(self.get_spins(), self.scratch[None, : 2 * bernoulli.BLOCK].copy())
+
+    def restore(self, state: State) -> None:
+        """Go back to a state."""
+        self.set_spins(state.spins)
+        self.scratch[: 2 * bernoulli.BLOCK] = state.random[0]
+
+    def sweep(self, sweeps: int) -> None:
+        """Do some sweeps without measuring."""
+        square.sweep_many(self.spins, self.geometry, self.scratch, self.model, sweeps)
+
+    def sample(self, measurements: int, every: int) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+        """Unsatisfied bonds and up spins, (measurements, 64) each, one measurement after every `every` sweeps."""
+        unsatisfied, ups = np.empty((2, measurements, LANES), np.int32)
+        square.sample(
+            self.spins, self.geometry, self.scratch, self.model, self.counter, every, unsatisfied, ups
+        )
+        return unsatisfied, ups
+
+
+class SiteSampler(_Packed):
+    """One big lattice at one temperature, 64 rows side by side in every word; `threads` share its bands of rows.
+
+    Raises ValueError for a lattice that does not fit (`site_packing_refusal`).
+    """
+
+    lanes = 1
+
+    def __init__(self, lattice: Square, model: Model, temperature: float, update: str, threads: int = 1) -> None:
+        refusal = site_packing_refusal(lattice)
+        if refusal:
+            raise ValueError(refusal)
+        super().__init__(lattice.rows // 64, lattice.columns, 1)
+        self.model = kernel_model(model, temperature, update)
+        self.bands = min(lattice.rows // 64, MAX_BANDS)
+        self.scratches = np.zeros((self.bands, bernoulli.SCRATCH_WORDS), np.uint64)
+        self.threads = threads
+
+    def start(self, seed: int, system: str, temperature: float, word: int, start: str) -> None:
+        """Draw the first state of replica `word`; "mixed" starts the even replicas up and the odd ones at random."""
+        up = start == "up" or (start == "mixed" and word % 2 == 0)
+        origin = streams.sequence(seed, system, temperature, word, streams.START)
+        shape = self.geometry[:2]
+        self.set_spins(np.full(shape, square.ALL) if up else streams.random_words(origin, shape))
+        self.scratches[:, : 2 * bernoulli.BLOCK] = streams.update_states(
+            streams.sequence(seed, system, temperature, word, streams.UPDATES), self.bands
+        )
+
+    def state(self) -> State:
+        """A copy of the state."""
+        return State(self.get_spins(), self.scratches[:, : 2 * bernoulli.BLOCK].copy())
+
+    def restore(self, state: State) -> None:
+        """Go back to a state."""
+        self.set_spins(state.spins)
+        self.scratches[:, : 2 * bernoulli.BLOCK] = state.random
+
+    def sweep(self, sweeps: int) -> None:
+        """Do some sweeps without measuring."""
+        self._run(1, sweeps)
+
+    def sample(self, measurements: int, every: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Unsatisfied bonds and up spins, (measurements, 1) each, one measurement after every `every` sweeps."""
+        return self._run(measurements, every)
+
+    def _run(self, measurements: int, every: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        unsatisfied, ups = np.empty((2, measurements), np.int64)
+        kernel = square_sites.sample_sites
+        if self.threads > 1:
+            numba.set_num_threads(min(self.threads, numba.config.NUMBA_NUM_THREADS))
+            kernel = square_sites.sample_sites_parallel
+        kernel(self.spins, self.geometry, self.scratches, self.model, every, unsatisfied, ups)
+        return unsatisfied[:, None], ups[:, None]
+
+
+Sampler = ReplicaSampler | SiteSampler
+
+
+def site_packing_refusal(lattice: Square) -> str:
+    """Why a lattice cannot be packed by sites, or an empty string."""
+    if lattice.rows % 128 or lattice.columns % 128:
+        return f"packing by sites needs sides that are multiples of 128, not {lattice.rows} x {lattice.columns}"
+    return ""

@@ -1,0 +1,37 @@
+"""Random streams, keyed by the physics point: (seed, system, bits of T, replica word), never by position or worker.
+
+So a sample depends neither on the number of threads nor on which other temperatures stand in the grid.
+"""
+
+import hashlib
+import struct
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ising_mc.kernels.bernoulli import BLOCK
+
+START, UPDATES = 0, 1  # what a stream is for
+
+
+def sequence(seed: int, system: str, temperature: float, word: int, purpose: int) -> np.random.SeedSequence:
+    """The seed sequence of one physics point.
+
+    seed: the run's seed, 0 <= seed < 2**63;  system: the label of the system, e.g. "L32";  word: number of the
+    group of replicas that share a word (for a lattice packed by sites: of the replica).
+    """
+    label = np.frombuffer(hashlib.sha256(system.encode()).digest()[:16], np.uint32)
+    bits = struct.unpack("<II", struct.pack("<d", temperature))
+    key = (purpose, word, *bits, *(int(part) for part in label))
+    return np.random.SeedSequence(entropy=seed, spawn_key=key)
+
+
+def update_states(origin: np.random.SeedSequence, bands: int) -> NDArray[np.uint64]:
+    """Start states (bands, 2 * BLOCK) of the generators of the update kernels."""
+    states = np.asarray(origin.generate_state(bands * 2 * BLOCK, np.uint64), np.uint64)
+    return states.reshape(bands, 2 * BLOCK)
+
+
+def random_words(origin: np.random.SeedSequence, shape: tuple[int, ...]) -> NDArray[np.uint64]:
+    """Uniform random 64-bit words, for random spins."""
+    return np.random.Generator(np.random.SFC64(origin)).integers(0, 2**64, shape, dtype=np.uint64)
