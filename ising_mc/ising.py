@@ -34,7 +34,9 @@ class Model:
         """Whether all energies are integers."""
         return float(self.J).is_integer() and float(self.h).is_integer()
 
-    def energy(self, lattice: Square, unsatisfied: NDArray[np.integer], ups: NDArray[np.integer]) -> NDArray[np.float64]:
+    def energy(
+        self, lattice: Square, unsatisfied: NDArray[np.integer], ups: NDArray[np.integer]
+    ) -> NDArray[np.float64]:
         """Total energy H from the numbers of unsatisfied bonds and of up spins (any shape)."""
         bonds = abs(self.J) * (2.0 * unsatisfied - lattice.n_bonds)
         return bonds - self.h * (2.0 * ups - lattice.n_sites)
@@ -155,9 +157,7 @@ class ReplicaSampler(_Packed):
     def sample(self, measurements: int, every: int) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
         """Unsatisfied bonds and up spins, (measurements, 64) each, one measurement after every `every` sweeps."""
         unsatisfied, ups = np.empty((2, measurements, LANES), np.int32)
-        square.sample(
-            self.spins, self.geometry, self.scratch, self.model, self.counter, every, unsatisfied, ups
-        )
+        square.sample(self.spins, self.geometry, self.scratch, self.model, self.counter, every, unsatisfied, ups)
         return unsatisfied, ups
 
 
@@ -210,7 +210,7 @@ class SiteSampler(_Packed):
         unsatisfied, ups = np.empty((2, measurements), np.int64)
         kernel = square_sites.sample_sites
         if self.threads > 1:
-            numba.set_num_threads(min(self.threads, numba.config.NUMBA_NUM_THREADS))
+            numba.set_num_threads(min(self.threads, numba.get_num_threads()))
             kernel = square_sites.sample_sites_parallel
         kernel(self.spins, self.geometry, self.scratches, self.model, every, unsatisfied, ups)
         return unsatisfied[:, None], ups[:, None]

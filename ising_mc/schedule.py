@@ -1,0 +1,313 @@
+"""From a run to its work: units to threads, saving on wall time, time limit, signals, and the result at the end.
+
+Threads take units one after the other, the largest first.  A thread keeps the stretches of its unit until it is time
+to save, then hands them over together with the unit's state; the main thread writes what it has into one segment.
+"""
+
+import queue
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from secrets import randbelow
+from typing import Any, Protocol
+
+import numpy as np
+
+from ising_mc import provenance
+from ising_mc.lattices import Square
+from ising_mc.observables import PointResults, analyse
+from ising_mc.resultfile import Array, write_result
+from ising_mc.run import Stretch, Unit, advance, units_of
+from ising_mc.spec import LARGEST_SEED, RunSpec
+from ising_mc.store import Commit, Store
+
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+UNIT_BYTES = 1 << 25  # a unit hands over its data at the latest when it holds this much
+SEGMENT_BYTES = 1 << 27  # a segment is written at the latest when it has this much
+POLL_SECONDS = 0.1
+
+
+class Watcher(Protocol):
+    """Who is told how a run goes on: the screen of the command line, or nobody."""
+
+    def began(self, units: Sequence[Unit], store: Store, threads: int) -> None:
+        """The work is known, and how much of it is done."""
+
+    def moved(self, unit: Unit, sweeps: int) -> None:
+        """A unit did some sweeps."""
+
+    def saved(self) -> None:
+        """A segment was written."""
+
+    def analysing(self, points: int) -> Callable[[], None]:
+        """All is sampled; the function returned is called after each of `points` points of the result."""
+
+
+class Silent:
+    """A watcher that shows nothing."""
+
+    def began(self, units: Sequence[Unit], store: Store, threads: int) -> None:
+        """Show nothing."""
+
+    def moved(self, unit: Unit, sweeps: int) -> None:
+        """Show nothing."""
+
+    def saved(self) -> None:
+        """Show nothing."""
+
+    def analysing(self, points: int) -> Callable[[], None]:
+        """Show nothing."""
+        return lambda: None
+
+
+@dataclass
+class Timings:
+    """Where the time went, in seconds; `sample` is summed over threads: sweeps, measurements and their conversion."""
+
+    compile: float = 0.0
+    sample: float = 0.0
+    write: float = 0.0
+    wall: float = 0.0
+    attempts: int = 0
+
+    @property
+    def flips_per_ns(self) -> float:
+        """Spin updates attempted per nanosecond of wall time, of all threads."""
+        return self.attempts / (self.wall * 1e9) if self.wall else 0.0
+
+    def attributes(self) -> dict[str, float]:
+        """As they stand in the result file: of the process that finished the run."""
+        return {
+            "compile_seconds": self.compile,
+            "sample_seconds": self.sample,
+            "write_seconds": self.write,
+            "wall_seconds": self.wall,
+            "flips_per_ns": self.flips_per_ns,
+        }
+
+
+@dataclass
+class _Work:
+    """One unit on its way: what it did since it last handed over."""
+
+    unit: Unit
+    first: int
+    began: float
+    stretches: list[Stretch] = field(default_factory=list)
+
+    @property
+    def size(self) -> int:
+        return sum(stretch.energy.nbytes + stretch.magnetization.nbytes for stretch in self.stretches)
+
+
+class Runner:
+    """Runs what is left of a run, in threads.
+
+    threads: how many;  time_limit: seconds after which the run saves its state and stops, or None.
+    """
+
+    def __init__(self, spec: RunSpec, store: Store, threads: int, time_limit: float | None, watcher: Watcher) -> None:
+        self.spec, self.store, self.threads, self.watcher = spec, store, threads, watcher
+        self.units = units_of(spec)
+        self.timings = Timings()
+        self.interrupted = False
+        self._stop = threading.Event()
+        self._deadline = None if time_limit is None else time.monotonic() + time_limit
+        self._handed_over: queue.Queue[Commit | BaseException] = queue.Queue(maxsize=4 * threads)
+        self._todo: queue.SimpleQueue[Unit] = queue.SimpleQueue()
+        self._timing_lock = threading.Lock()
+
+    @property
+    def end(self) -> int:
+        """Sweeps of a unit that is done."""
+        return self.spec.thermalization + self.spec.sweeps
+
+    def stop(self) -> None:
+        """Save and return as soon as possible; may be called from a signal handler."""
+        self.interrupted = True
+        self._stop.set()
+
+    def run(self) -> bool:
+        """Sample until all is done (True), or until stopped or out of time (False); all is saved either way.
+
+        Raises StoreError where the samples cannot be saved.
+        """
+        left = [unit for unit in self.units if self.store.done(unit.key) < self.end]
+        for unit in sorted(left, key=lambda unit: -unit.attempts_per_sweep):
+            self._todo.put(unit)
+        # one unit at a time with all threads on it, if there are too few units for all threads
+        workers = min(self.threads, len(left))
+        per_unit = max(1, self.threads // workers) if workers else 1
+        if per_unit > 1 and all(unit.choice.packing == "sites" for unit in left):
+            workers, per_unit = 1, self.threads
+        self._compile(left, per_unit)
+        began = time.monotonic()
+        self.watcher.began(self.units, self.store, self.threads)
+        threads = [threading.Thread(target=self._work, args=(per_unit,), daemon=True) for _ in range(workers)]
+        for thread in threads:
+            thread.start()
+        try:
+            self._save_until_done(threads)
+        finally:
+            self._stop.set()
+            while any(thread.is_alive() for thread in threads):  # a full queue must not hold them up
+                _drain(self._handed_over)
+                time.sleep(POLL_SECONDS / 10)
+        self.timings.wall += time.monotonic() - began
+        return all(self.store.done(unit.key) >= self.end for unit in self.units)
+
+    def _compile(self, units: list[Unit], threads: int) -> None:
+        """Compile the kernels, or load them from the cache, before the clock of the sampling starts."""
+        began = time.monotonic()
+        for choice in {unit.choice.packing: unit.choice for unit in units}.values():
+            choice.sampler(Square(128, 128), self.spec.model, 1.0, threads).sample(1, 1)
+            choice.sampler(Square(128, 128), self.spec.model, 1.0, threads).sweep(1)
+        self.timings.compile += time.monotonic() - began
+
+    def _save_until_done(self, threads: list[threading.Thread]) -> None:
+        ready: list[Commit] = []
+        size, last = 0, time.monotonic()
+        while True:
+            alive = any(thread.is_alive() for thread in threads)
+            for item in _drain(self._handed_over):
+                if isinstance(item, BaseException):
+                    raise item
+                ready.append(item)
+                size += item.size
+            now = time.monotonic()
+            if self._deadline is not None and now > self._deadline:
+                self.stop()
+            due = size > SEGMENT_BYTES or now - last > self.spec.checkpoint_seconds or not alive
+            if ready and due:
+                self.store.write_segment(ready)
+                self.watcher.saved()
+                ready, size, last = [], 0, time.monotonic()
+                self.timings.write += last - now
+            if not alive and self._handed_over.empty():
+                return
+            self._wait(threads)
+
+    def _wait(self, threads: list[threading.Thread]) -> None:
+        for thread in threads:
+            if thread.is_alive():
+                thread.join(POLL_SECONDS)
+                return
+
+    def _work(self, threads: int) -> None:
+        try:
+            while not self._stop.is_set():
+                try:
+                    unit = self._todo.get_nowait()
+                except queue.Empty:
+                    return
+                self._do(unit, threads)
+        except BaseException as error:  # the main thread raises it
+            self._handed_over.put(error)
+
+    def _do(self, unit: Unit, threads: int) -> None:
+        spec = self.spec
+        sampler = unit.choice.sampler(unit.lattice, unit.model, unit.temperature, threads)
+        state = self.store.state(unit.key)
+        if state is None:
+            sampler.start(self.store.seed, unit.lattice.label, unit.temperature, unit.word, spec.start)
+        else:
+            sampler.restore(state)
+        done = self.store.done(unit.key)
+        work = _Work(unit, done, time.monotonic())
+        for stretch in advance(unit, sampler, done, spec.thermalization, spec.sweeps, spec.measure_every):
+            self.watcher.moved(unit, stretch.done - done)
+            with self._timing_lock:
+                self.timings.sample += stretch.seconds
+                self.timings.attempts += (stretch.done - done) * unit.attempts_per_sweep
+            done = stretch.done
+            work.stretches.append(stretch)
+            waited = time.monotonic() - work.began
+            if done == self.end or self._stop.is_set() or waited > spec.checkpoint_seconds or work.size > UNIT_BYTES:
+                self._hand_over(work, sampler.state())
+                work = _Work(unit, done, time.monotonic())
+                if self._stop.is_set():
+                    return
+
+    def _hand_over(self, work: _Work, state: Any) -> None:
+        energy = np.concatenate([stretch.energy for stretch in work.stretches], axis=1)
+        magnetization = np.concatenate([stretch.magnetization for stretch in work.stretches], axis=1)
+        done = work.stretches[-1].done
+        self._handed_over.put(Commit(work.unit.key, work.first, done, energy, magnetization, state))
+
+
+def _drain(items: "queue.Queue[Commit | BaseException]") -> Iterator[Commit | BaseException]:
+    while True:
+        try:
+            yield items.get_nowait()
+        except queue.Empty:
+            return
+
+
+def execute(
+    spec: RunSpec, out: Path, threads: int, time_limit: float | None = None, watcher: Watcher | None = None
+) -> bool:
+    """Run or resume a run to its end and write its result file; False where it was stopped and saved its state.
+
+    SIGINT, SIGTERM and SIGUSR1 stop it (in the main thread of a process).  Raises SpecError where an algorithm
+    cannot do what is asked, StoreError where files cannot be read or written.
+    """
+    watcher = watcher or Silent()
+    units_of(spec)  # refuse what cannot be done before anything is written
+    with Store.open(out, spec, lambda: randbelow(LARGEST_SEED + 1)) as store:
+        if store.result == (spec.sweeps, spec.temperatures):
+            store.remove_parts()
+            return True
+        began = provenance.now()
+        runner = Runner(spec, store, threads, time_limit, watcher)
+        with _signals_stop(runner):
+            if not runner.run():
+                return False
+            try:
+                _write(runner, out, began)
+            except InterruptedError:
+                return False
+        store.remove_parts()
+    return True
+
+
+def _write(runner: Runner, out: Path, began: str) -> None:
+    spec = runner.spec
+    tick = runner.watcher.analysing(len(spec.lattices) * len(spec.temperatures))
+
+    def analysis(energy: Array, magnetization: Array, unit: Unit) -> PointResults:
+        if runner.interrupted:
+            raise InterruptedError
+        series = energy.astype(np.float64), magnetization.astype(np.float64)
+        return analyse(*series, unit.lattice.n_sites, unit.temperature, spec.start == "mixed")
+
+    attributes = {
+        "provenance": provenance.collect(runner.threads, began),
+        "timings": runner.timings.attributes(),
+    }
+    with ThreadPoolExecutor(runner.threads) as pool:
+        write_result(out, runner.store, spec, runner.units, analysis, pool, attributes, tick)
+
+
+@contextmanager
+def _signals_stop(runner: Runner) -> Iterator[None]:
+    """Stop the runner on a signal; a second SIGINT interrupts at once, as the user may insist."""
+
+    def stop(number: int, frame: object) -> None:
+        if number == signal.SIGINT and runner.interrupted:
+            raise KeyboardInterrupt
+        runner.stop()
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, stop) for number in STOP_SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,362 @@
+"""Files on disk: immutable segments while a run goes on, one result file in the end.  h5py is used only here.
+
+While it runs, nothing is written into the result file.  ``<OUT>.parts/`` holds
+
+    run.json            identity and seed of the run
+    lock                held by the process that works here
+    seg-000012.h5       the stretches of every time series since the segment before, with the full state after them
+
+A segment is written under another name, closed, synced and renamed, so it is there as a whole or not at all, and data
+and state commit together.  The result file is made from the segments, again by renaming, and then the parts go.
+"""
+
+import fcntl
+import json
+import os
+import shutil
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from ising_mc.ising import State
+from ising_mc.resultfile import SCHEMA_VERSION, Array, StoreError, first_line, open_result, sync_and_rename
+from ising_mc.spec import RunSpec
+
+
+@dataclass(frozen=True)
+class Commit:
+    """A stretch of one unit, as it goes into a segment: sweeps `first` ... `done`, and the state after them."""
+
+    key: str
+    first: int
+    done: int
+    energy: Array
+    magnetization: Array
+    state: State
+
+    @property
+    def size(self) -> int:
+        """Bytes of data."""
+        return int(self.energy.nbytes + self.magnetization.nbytes + self.state.spins.nbytes)
+
+
+@dataclass
+class Progress:
+    """What is known of one unit: sweeps done, where its data lie, and the state to go on from."""
+
+    done: int = 0
+    pieces: list[Callable[[], tuple[Array, Array]]] = field(default_factory=list)
+    read_state: Callable[[], State] | None = None
+
+
+class Store:
+    """The files of one run.  Open it with `Store.open`, which takes the lock."""
+
+    def __init__(self, out: Path, seed: int) -> None:
+        """Nothing is read or written yet."""
+        self.out = out
+        self.seed = seed
+        self.parts = parts_folder(out)
+        self.progress: dict[str, Progress] = {}
+        self.result: tuple[int, tuple[float, ...]] | None = None  # sweeps and temperatures of the result file
+        self._next_segment = 0
+
+    @staticmethod
+    @contextmanager
+    def open(out: Path, spec: RunSpec, draw_seed: Callable[[], int]) -> Iterator["Store"]:
+        """Lock the files of a run, read how far it got, and take its seed from there (else the file's, else drawn).
+
+        Raises StoreError where another process works on it, where a file is damaged or foreign, or where the run
+        file has changed in more than sweeps and temperatures.
+        """
+        parts = parts_folder(out)
+        try:
+            parts.mkdir(parents=True, exist_ok=True)
+            lock = os.open(parts / "lock", os.O_RDWR | os.O_CREAT, 0o666)
+        except OSError as error:
+            raise StoreError(f"cannot write next to {out}: {error.strerror}") from error
+        try:
+            _lock(lock, out)
+            try:
+                yield Store._read(out, spec, draw_seed)
+            finally:
+                _remove_if_idle(parts)
+        finally:
+            os.close(lock)
+
+    @staticmethod
+    def _read(out: Path, spec: RunSpec, draw_seed: Callable[[], int]) -> "Store":
+        header = read_header(out)
+        seed = spec.seed
+        if header is not None:
+            _refuse_changes(out, header, spec)
+            seed = header["seed"]
+        store = Store(out, draw_seed() if seed is None else seed)
+        if out.exists():
+            store._read_result()
+        for segment in segments(store.parts):
+            store._read_segment(segment)
+            store._next_segment = int(segment.stem.split("-")[1]) + 1
+        header = {
+            "schema_version": SCHEMA_VERSION,
+            "identity": spec.identity(),
+            "seed": store.seed,
+            "sweeps": spec.sweeps,
+            "temperatures": spec.temperatures,
+        }
+        _write_text(store.parts / "run.json", json.dumps(header, indent=1))
+        return store
+
+    def _read_result(self) -> None:
+        with open_result(self.out) as file:
+            for label, system in file["systems"].items():
+                self.result = int(file.attrs["sweeps"]), tuple(float(T) for T in system["temperature"])
+                done = np.asarray(system["final/done"])
+                replicas_per_word = int(system.attrs["replicas_per_word"])
+                for t, T in enumerate(system["temperature"]):
+                    for word in range(done.shape[1]):
+                        self.progress[f"{label}/T{float(T)!r}/w{word:04d}"] = Progress(
+                            int(done[t, word]),
+                            [self._from_result(label, t, word, replicas_per_word)],
+                            lambda label=label, t=t, word=word: self._final_state(label, t, word),  # type: ignore[misc]
+                        )
+
+    def _from_result(self, label: str, t: int, word: int, per_word: int) -> Callable[[], tuple[Array, Array]]:
+        def read() -> tuple[Array, Array]:
+            with open_result(self.out) as file:
+                series = file[f"systems/{label}/timeseries"]
+                rows = slice(word * per_word, (word + 1) * per_word)
+                return series["energy"][t, rows], series["magnetization"][t, rows]
+
+        return read
+
+    def _final_state(self, label: str, t: int, word: int) -> State:
+        with open_result(self.out) as file:
+            final = file[f"systems/{label}/final"]
+            return State(final["spins"][t, word], final["random_state"][t, word])
+
+    def _read_segment(self, path: Path) -> None:
+        try:
+            with h5py.File(path, "r") as file:
+                for key, group in _unit_groups(file):
+                    if _checksum(group) != group.attrs["crc32"]:
+                        raise OSError("its checksum does not match")
+                    known = self.progress.setdefault(key, Progress())
+                    first, done = int(group.attrs["first"]), int(group.attrs["done"])
+                    if done <= known.done:
+                        continue  # the result file has it already: the run was killed before it removed its parts
+                    if first != known.done:
+                        raise StoreError(
+                            f"{path.parent} lacks a segment before {path.name}: {key} goes on at sweep {first}, "
+                            f"but only {known.done} are there; put the missing segment back"
+                        )
+                    known.done = done
+                    known.pieces.append(lambda path=path, key=key: _read_series(path, key))  # type: ignore[misc]
+                    known.read_state = lambda path=path, key=key: _read_state(path, key)  # type: ignore[misc]
+        except (OSError, KeyError, RuntimeError, ValueError) as error:
+            if isinstance(error, StoreError):
+                raise
+            raise StoreError(
+                f"segment {path} is damaged ({first_line(error)}): move it away, and the run goes on from the "
+                "segment before"
+            ) from error
+
+    def write_segment(self, commits: Sequence[Commit]) -> None:
+        """Commit stretches of several units at once.
+
+        Raises StoreError where they cannot be written; what was committed before is not touched.
+        """
+        commits = _joined(commits)
+        path = self.parts / f"seg-{self._next_segment:06d}.h5"
+        partial = path.with_suffix(".tmp")
+        try:
+            with h5py.File(partial, "w") as file:
+                for commit in commits:
+                    _write_commit(file.create_group(commit.key), commit)
+            sync_and_rename(partial, path)
+        except (OSError, RuntimeError) as error:
+            partial.unlink(missing_ok=True)
+            raise StoreError(
+                f"cannot write {path}: {first_line(error)}; what was saved before is safe, run again to go on"
+            ) from error
+        self._next_segment += 1
+        for commit in commits:
+            known = self.progress.setdefault(commit.key, Progress())
+            known.done = commit.done
+            known.pieces.append(lambda path=path, key=commit.key: _read_series(path, key))  # type: ignore[misc]
+            known.read_state = lambda path=path, key=commit.key: _read_state(path, key)  # type: ignore[misc]
+
+    def series(self, key: str) -> tuple[Array, Array]:
+        """All of the energy and magnetization of a unit, (replica, measurement) each."""
+        pieces = [read() for read in self.progress[key].pieces]
+        energy, magnetization = (np.concatenate([piece[i] for piece in pieces], axis=1) for i in range(2))
+        return energy, magnetization
+
+    def remove_parts(self) -> None:
+        """Remove the segments, once the result file has all of them."""
+        for segment in segments(self.parts):
+            segment.unlink()
+        (self.parts / "run.json").unlink(missing_ok=True)
+
+    def state(self, key: str) -> State | None:
+        """The state to go on from, or None for a unit that has not begun."""
+        known = self.progress.get(key)
+        return known.read_state() if known and known.read_state else None
+
+    def done(self, key: str) -> int:
+        """Sweeps done and saved, thermalization included."""
+        known = self.progress.get(key)
+        return known.done if known else 0
+
+
+# -- reading ---------------------------------------------------------------------------------------------------------
+
+
+def parts_folder(out: Path) -> Path:
+    """The folder of segments of a result file."""
+    return out.with_name(out.name + ".parts")
+
+
+def segments(parts: Path) -> list[Path]:
+    """The segments of a run, in order."""
+    return sorted(parts.glob("seg-*.h5"))
+
+
+def read_header(out: Path) -> dict[str, Any] | None:
+    """Identity, seed, sweeps and temperatures of a run from its parts or its result file; None where there is none."""
+    text = parts_folder(out) / "run.json"
+    if text.exists():
+        try:
+            header: dict[str, Any] = json.loads(text.read_text())
+        except (OSError, ValueError) as error:
+            raise StoreError(f"{text} is damaged ({first_line(error)})") from error
+        return header
+    if not out.exists():
+        return None
+    with open_result(out) as file:
+        system = next(iter(file["systems"].values()))
+        return {
+            "identity": json.loads(file.attrs["identity"]),
+            "seed": int(file.attrs["seed"]),
+            "sweeps": int(file.attrs["sweeps"]),
+            "temperatures": [float(T) for T in system["temperature"]],
+        }
+
+
+def progress_of(out: Path, spec: RunSpec) -> "Store":
+    """How far a run is, from its files alone and without its lock.
+
+    Raises StoreError for damaged files and for a run file that has changed.
+    """
+    header = read_header(out)
+    store = Store(out, -1 if header is None else header["seed"])
+    if header is not None:
+        _refuse_changes(out, header, spec)
+    if out.exists():
+        store._read_result()
+    for segment in segments(store.parts):
+        store._read_segment(segment)
+    return store
+
+
+def _refuse_changes(out: Path, header: dict[str, Any], spec: RunSpec) -> None:
+    """Only sweeps and temperatures may grow; anything else would make a file of samples that do not belong together."""
+    old, new = header["identity"], spec.identity()
+    changes = [f"{key} was {old.get(key)!r}, is {new[key]!r}" for key in new if old.get(key) != new[key]]
+    if spec.seed is not None and spec.seed != header["seed"]:
+        changes.append(f"run.seed was {header['seed']}, is {spec.seed}")
+    if spec.sweeps < header["sweeps"]:
+        changes.append(f"schedule.sweeps was {header['sweeps']}, is {spec.sweeps}, but can only grow")
+    gone = [T for T in header["temperatures"] if T not in spec.temperatures]
+    if gone:
+        changes.append(f"grid.temperatures no longer holds {', '.join(map(str, gone))}")
+    if changes:
+        raise StoreError(f"{out} belongs to another run ({'; '.join(changes)}): choose another -o, or undo the change")
+
+
+def _unit_groups(file: h5py.File) -> Iterator[tuple[str, h5py.Group]]:
+    for label, system in file.items():
+        for T, temperature in system.items():
+            for word, group in temperature.items():
+                yield f"{label}/{T}/{word}", group
+
+
+def _read_series(path: Path, key: str) -> tuple[Array, Array]:
+    with h5py.File(path, "r") as file:
+        return file[f"{key}/energy"][()], file[f"{key}/magnetization"][()]
+
+
+def _read_state(path: Path, key: str) -> State:
+    with h5py.File(path, "r") as file:
+        return State(file[f"{key}/spins"][()], file[f"{key}/random_state"][()])
+
+
+# -- writing ---------------------------------------------------------------------------------------------------------
+
+
+def _joined(commits: Sequence[Commit]) -> list[Commit]:
+    """One commit a unit, from several in order."""
+    by_key: dict[str, list[Commit]] = {}
+    for commit in commits:
+        by_key.setdefault(commit.key, []).append(commit)
+    return [
+        Commit(
+            key,
+            own[0].first,
+            own[-1].done,
+            np.concatenate([commit.energy for commit in own], axis=1),
+            np.concatenate([commit.magnetization for commit in own], axis=1),
+            own[-1].state,
+        )
+        for key, own in by_key.items()
+    ]
+
+
+def _write_commit(group: h5py.Group, commit: Commit) -> None:
+    group.create_dataset("energy", data=commit.energy)
+    group.create_dataset("magnetization", data=commit.magnetization)
+    group.create_dataset("spins", data=commit.state.spins)
+    group.create_dataset("random_state", data=commit.state.random)
+    group.attrs.update(first=commit.first, done=commit.done)
+    group.attrs["crc32"] = _crc32((commit.energy, commit.magnetization, commit.state.random, commit.state.spins))
+
+
+def _checksum(group: h5py.Group) -> int:
+    return _crc32(group[name][()] for name in ("energy", "magnetization", "random_state", "spins"))
+
+
+def _crc32(arrays: Iterable[Array]) -> int:
+    value = 0
+    for array in arrays:
+        value = zlib.crc32(np.ascontiguousarray(array).reshape(-1).view(np.uint8), value)
+    return value
+
+
+def _lock(descriptor: int, out: Path) -> None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise StoreError(f"another process is running {out}: wait for it, or choose another -o") from error
+    except OSError:
+        pass  # a file system without locks
+
+
+def _write_text(path: Path, text: str) -> None:
+    partial = path.with_suffix(".tmp")
+    try:
+        partial.write_text(text)
+        sync_and_rename(partial, path)
+    except OSError as error:
+        raise StoreError(f"cannot write {path}: {error.strerror}") from error
+
+
+def _remove_if_idle(parts: Path) -> None:
+    """Remove the folder of a finished run, or of one that never saved anything."""
+    if not segments(parts):
+        shutil.rmtree(parts, ignore_errors=True)
