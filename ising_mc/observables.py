@@ -44,14 +44,14 @@ TIME_SERIES = {
         "C",
     ),
 }
-EQUILIBRATED = 1e-4  # p-value of the comparison of starts below which a point counts as not equilibrated
+EQUILIBRATED = 1e-4  # p-value below which a point counts as not equilibrated
 YES, NO, UNKNOWN = 1, 0, -1
 BLOCKS = 20
 
 
 @dataclass(frozen=True)
 class PointResults:
-    """Results of one system at one temperature: estimates, the verdict of the two starts and its p-value."""
+    """Results of one system at one temperature: estimates, the verdict on equilibration and its p-value."""
 
     estimates: dict[str, Estimate]
     equilibrated: int
@@ -61,8 +61,7 @@ class PointResults:
 def analyse(energy: Series, magnetization: Series, n_sites: int, temperature: float, mixed: bool) -> PointResults:
     """Results of one point from its time series, (replica, measurement) each.
 
-    tau_int comes in units of the sampling interval.  `mixed`: even replicas started up, odd ones at random; then the
-    two halves are compared, and a point is equilibrated where they agree.
+    tau_int comes in units of the sampling interval.  `mixed`: even replicas started up, odd ones at random.
     """
     e, m = energy / n_sites, magnetization / n_sites
     absolute, square = np.abs(m), m * m
@@ -76,9 +75,7 @@ def analyse(energy: Series, magnetization: Series, n_sites: int, temperature: fl
         "susceptibility_symmetric": statistics.mean(square * (N / T)),
         "binder_cumulant": _derived(lambda m2, m4: 1 - m4 / (3 * m2**2), square, square * square),
     }
-    if not mixed or len(e) < 2:
-        return PointResults(estimates, UNKNOWN, float("nan"))
-    return PointResults(estimates, *_verdict(e, absolute))
+    return PointResults(estimates, *_verdict(e, absolute, mixed))
 
 
 def _derived(function: Callable[..., Series], *series: Series) -> Estimate:
@@ -87,15 +84,23 @@ def _derived(function: Callable[..., Series], *series: Series) -> Estimate:
         return statistics.jackknife(function, *series)
 
 
-def _verdict(e: Series, absolute: Series) -> tuple[int, float]:
-    """Whether replicas that started up and at random agree in energy and |m|; the smaller p-value, doubled."""
-    p_values = [statistics.compare_halves(x[0::2], x[1::2]).p_value for x in (e, absolute)]
-    known = [p for p in p_values if not np.isnan(p)]
+def _verdict(e: Series, absolute: Series, mixed: bool) -> tuple[int, float]:
+    """Whether a point is equilibrated, and the smallest p-value of the tests, times their number.
+
+    Two questions, each asked of energy and |m|: do replicas that started up and at random agree, and does no replica
+    differ from the others by more than it varies itself, as one caught in a stripe state does?  Without both starts
+    the answer can only be no, or unknown.
+    """
+    tests = [statistics.compare_replicas(x).p_value for x in (e, absolute)]
+    if mixed and len(e) > 1:
+        tests += [statistics.compare_halves(x[0::2], x[1::2]).p_value for x in (e, absolute)]
+    known = [p for p in tests if not np.isnan(p)]
     if not known:
-        frozen_apart = e.std() > 0 and all(x[start::2].std() == 0 for x in (e, absolute) for start in (0, 1))
-        return (NO, 0.0) if frozen_apart else (UNKNOWN, float("nan"))
+        return UNKNOWN, float("nan")
     p = min(1.0, len(known) * min(known))
-    return (YES if p >= EQUILIBRATED else NO), p
+    if p < EQUILIBRATED:
+        return NO, p
+    return (YES if mixed and len(e) > 1 else UNKNOWN), p
 
 
 def block_length(records: int) -> int:

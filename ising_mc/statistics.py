@@ -32,19 +32,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from math import floor, isfinite, log10, nan, sqrt
+from math import floor, inf, isfinite, log10, nan, sqrt
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import fft
-from scipy.special import stdtr, stdtrit
+from scipy.special import fdtrc, stdtr, stdtrit
 
 __all__ = [
     "Agreement",
     "Estimate",
     "autocorrelation",
     "compare_halves",
+    "compare_replicas",
     "format_value",
     "jackknife",
     "mean",
@@ -176,6 +177,27 @@ def compare_halves(first: ArrayLike, second: ArrayLike) -> Agreement:
     z = (a.value - b.value) / sqrt(u + v)
     dof = (u + v) ** 2 / (u**2 / a.degrees_of_freedom + v**2 / b.degrees_of_freedom)
     return Agreement(z, float(2 * stdtr(dof, -abs(z))))
+
+
+def compare_replicas(series: ArrayLike, parts: int = 4) -> Agreement:
+    """Whether replicas differ by more than each of them varies in time: a replica stuck in a state of its own does.
+
+    Analysis of variance of the means of `parts` successive parts of each replica, (replica, part): F has R - 1 and
+    R (parts - 1) degrees of freedom.  Replicas shorter than some 10 tau_int differ too: nothing then says that they
+    sample the same distribution.  `z` is sqrt(F).  Both are NaN with one replica or fewer than 2 * parts values, or
+    where nothing varies.  Raises ValueError as `mean` does.  Source: Gelman and Rubin, Stat. Sci. 7, 457 (1992).
+    """
+    x = _checked(series)
+    replicas, length = len(x), x.shape[1] // parts
+    if replicas < 2 or length < 2:
+        return Agreement(nan, nan)
+    means = x[:, : parts * length].reshape(replicas, parts, length).mean(axis=2)
+    between = parts * means.mean(axis=1).var(ddof=1)
+    within = means.var(axis=1, ddof=1).mean()
+    if within == 0.0:
+        return Agreement(nan, nan) if between == 0.0 else Agreement(inf, 0.0)
+    ratio = float(between / within)
+    return Agreement(sqrt(ratio), float(fdtrc(replicas - 1, replicas * (parts - 1), ratio)))
 
 
 def format_value(value: float, error: float) -> str:

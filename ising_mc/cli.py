@@ -1,0 +1,194 @@
+"""The command line: thin faces over documented functions.  Errors are one sentence on stderr and exit code 2."""
+
+import os
+import sys
+from collections.abc import Callable
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ising_mc import __version__
+
+SAVED_BUT_NOT_DONE = 85  # state saved, run again to go on
+
+
+class OneSentenceGroup(click.Group):
+    """Commands whose expected errors end in one sentence and exit code 2, never in a traceback."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command and turn its expected errors into one sentence."""
+        from ising_mc.resultfile import StoreError
+
+        try:
+            return super().invoke(ctx)
+        except (StoreError, ValueError) as error:  # SpecError is a ValueError
+            fail(str(error))
+        except KeyboardInterrupt:
+            fail("interrupted; what was saved before is safe, run again to go on", code=130)
+        except MemoryError:
+            fail("not enough memory; `ising-mc plan` tells how much a run needs")
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def fail(message: str, code: int = 2) -> None:
+    """End with one sentence on stderr."""
+    click.echo(f"ising-mc: {' '.join(message.split())}", err=True)
+    sys.exit(code)
+
+
+@click.group(cls=OneSentenceGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="ising-mc")
+def main() -> None:
+    """Fast and exact Monte Carlo sampling of the Ising model: temperature sweeps with honest error bars."""
+
+
+def _run_file(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The argument FILE and the option -o, as every command on a run has them."""
+    option = click.option("-o", "--output", type=click.Path(path_type=Path), help="Result file [results/<name>.h5].")
+    return click.argument("file", type=click.Path(path_type=Path))(option(command))
+
+
+def _threads(command: Callable[..., Any]) -> Callable[..., Any]:
+    option = click.option("--threads", type=click.IntRange(min=1), help="Threads [all cores, or what Slurm grants].")
+    return option(command)
+
+
+def available_threads() -> int:
+    """Threads that this process may use: SLURM_CPUS_PER_TASK, or the cores it is bound to."""
+    granted = os.environ.get("SLURM_CPUS_PER_TASK", "")
+    return int(granted) if granted.isdigit() and int(granted) > 0 else len(os.sched_getaffinity(0))
+
+
+def _load(file: Path, output: Path | None) -> tuple[Any, Path]:
+    from ising_mc.spec import load
+
+    spec = load(file)
+    return spec, output or Path("results") / f"{spec.name}.h5"
+
+
+@main.command()
+@click.argument("kind", type=click.Choice(["ising"]), default="ising")
+def init(kind: str) -> None:
+    """Print a commented run file to start from: ising-mc init > my_run.toml."""
+    from ising_mc.template import ISING
+
+    click.echo(ISING, nl=False)
+
+
+@main.command()
+@_run_file
+@_threads
+def plan(file: Path, output: Path | None, threads: int | None) -> None:
+    """Show what a run would do: systems, algorithms, memory, disk, and the time from a short pilot."""
+    from ising_mc import screen
+    from ising_mc.planning import plan_run
+
+    spec, out = _load(file, output)
+    screen.show_plan(plan_run(spec, threads or available_threads()), out)
+
+
+@main.command()
+@_run_file
+@_threads
+@click.option("--time-limit", type=click.FloatRange(min=0), metavar="S", help="Save and stop after S seconds.")
+@click.option("--quiet", is_flag=True, help="No progress and no table.")
+@click.pass_context
+def run(
+    ctx: click.Context, file: Path, output: Path | None, threads: int | None, time_limit: float | None, quiet: bool
+) -> None:
+    """Run a file, or resume it: the same command goes on where it stopped.
+
+    More sweeps or temperatures in the file extend what is there.  Exit code 85: stopped by a signal or the time
+    limit, all is saved, run again to go on.
+    """
+    from ising_mc import screen
+    from ising_mc.schedule import Silent, execute
+
+    spec, out = _load(file, output)
+    threads = threads or available_threads()
+    with nullcontext(Silent()) if quiet else screen.RunProgress(spec, out) as watcher:
+        complete = execute(spec, out, threads, time_limit, watcher)
+    if not complete:
+        click.echo(f"stopped; all is saved in {out}.parts, the same command goes on", err=True)
+        ctx.exit(SAVED_BUT_NOT_DONE)
+    if not quiet:
+        screen.show_results(out)
+
+
+@main.command()
+@_run_file
+@click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
+def status(file: Path, output: Path | None, as_json: bool) -> None:
+    """Show how far a run is, from its files alone."""
+    from ising_mc import screen
+    from ising_mc.planning import progress_table
+
+    spec, out = _load(file, output)
+    screen.show_status(progress_table(spec, out), out, as_json)
+
+
+@main.command()
+@click.argument("out", type=click.Path(path_type=Path))
+@click.option("--csv", "form", flag_value="csv", help="Comma-separated values.")
+@click.option("--json", "form", flag_value="json", help="JSON.")
+def results(out: Path, form: str | None) -> None:
+    """Show the results of a run as a table: value(error), with tau_int in sweeps."""
+    from ising_mc import screen
+
+    screen.show_results(out, form or "table")
+
+
+@main.command()
+@click.argument("out", type=click.Path(path_type=Path))
+@click.argument("quantities", nargs=-1)
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Picture file [OUT with .png].")
+def plot(out: Path, quantities: tuple[str, ...], output: Path | None) -> None:
+    """Draw results over temperature, with the exact curves behind the points."""
+    try:
+        from ising_mc.plot import plot_results
+    except ModuleNotFoundError:
+        fail("plot needs matplotlib: pip install 'ising-mc[plot]'")
+    path = output or out.with_suffix(".png")
+    plot_results(out, quantities, path)
+    click.echo(f"wrote {path}")
+
+
+@main.command()
+@click.argument("what", type=click.Choice(["onsager", "kaufman", "chain", "enumerate", "tc"]))
+@click.option("-T", "--temperature", "temperatures", type=float, multiple=True, help="Temperature (repeatable).")
+@click.option("-L", "--size", type=(int, int), help="Sides Lx Ly (kaufman, enumerate); for the chain: N 1.")
+@click.option("-J", "couplings", type=float, default=1.0, show_default=True, help="Coupling.")
+@click.option("--jy", type=float, help="Coupling along y, if it differs (kaufman, tc).")
+@click.option("--field", "h", type=float, default=0.0, show_default=True, help="mu B (chain, enumerate).")
+@click.option("--json", "as_json", is_flag=True, help="JSON.")
+def exact(
+    what: str,
+    temperatures: tuple[float, ...],
+    size: tuple[int, int] | None,
+    couplings: float,
+    jy: float | None,
+    h: float,
+    as_json: bool,
+) -> None:
+    """Exact values beside which results can be laid.
+
+    onsager: infinite square lattice;  kaufman: finite periodic lattice;  chain: ring of N spins;  enumerate: any
+    periodic rectangle of up to 24 sites, with a field;  tc: critical temperature.
+    """
+    from ising_mc import screen
+
+    screen.show_exact(what, temperatures, size, couplings, jy, h, as_json)
+
+
+@main.command()
+@click.option("--quick", is_flag=True, help="The most telling checks only.")
+def validate(quick: bool) -> None:
+    """Check the physics on this machine: every kernel against exact enumeration."""
+    from ising_mc import screen
+    from ising_mc.validation import checks
+
+    if not screen.show_checks(checks(quick)):
+        sys.exit(1)

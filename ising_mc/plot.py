@@ -1,0 +1,111 @@
+"""Pictures of results.  matplotlib is used only here."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+from numpy.typing import NDArray
+
+from ising_mc import exact
+from ising_mc.observables import QUANTITIES
+from ising_mc.resultfile import SystemResults, read_results
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+from matplotlib.axes import Axes
+
+DEFAULT = ("energy_per_site", "abs_magnetization_per_site", "specific_heat", "susceptibility", "binder_cumulant")
+CURVE_POINTS = 600
+Curve = tuple[NDArray[np.float64], NDArray[np.float64]]
+
+
+def plot_results(out: Path, quantities: Sequence[str], path: Path) -> None:
+    """Draw quantities over temperature, one panel each, into a picture file whose ending tells its kind.
+
+    quantities: names from `observables.QUANTITIES`; none means the five most used.  Behind the points stand the
+    exact curves where there are any: Kaufman for each finite size, Onsager and Yang for the infinite lattice.
+    Raises ValueError for an unknown quantity or kind of picture, StoreError where the results cannot be read.
+    """
+    for name in quantities:
+        if name not in QUANTITIES:
+            raise ValueError(f"unknown quantity '{name}'; there are {', '.join(QUANTITIES)}")
+    systems = read_results(out)
+    names = tuple(quantities) or DEFAULT
+    rows = -(-len(names) // 3)
+    columns = min(3, len(names))
+    figure, grid = plt.subplots(rows, columns, figsize=(4.4 * columns, 3.5 * rows), squeeze=False, layout="constrained")
+    for axes, name in zip(grid.flat, names, strict=False):
+        _panel(axes, systems, name)
+    handles, labels = grid.flat[0].get_legend_handles_labels()
+    spare = list(grid.flat[len(names) :])
+    for axes in spare:
+        axes.axis("off")
+    where = spare[0] if spare else grid.flat[0]
+    where.legend(handles, labels, loc="center" if spare else "best", frameon=False, fontsize=9)
+    try:
+        figure.savefig(path, dpi=130)
+    except (OSError, ValueError) as error:
+        raise ValueError(f"cannot write the picture {path}: {error}") from error
+    finally:
+        plt.close(figure)
+
+
+def _panel(axes: Axes, systems: Sequence[SystemResults], name: str) -> None:
+    quantity = QUANTITIES[name]
+    infinite = _infinite_curve(systems, name)
+    if infinite:
+        axes.plot(*infinite, color="0.6", lw=1.2, label="infinite lattice, exact", zorder=1)
+    for number, system in enumerate(systems):
+        color = f"C{number}"
+        curve = _finite_curve(system, name)
+        label = f"L = {system.label[1:]}"
+        if curve:
+            axes.plot(*curve, color=color, lw=1.0, alpha=0.7, label=f"{label}, exact", zorder=2)
+        values, errors = system.columns[name], system.columns[f"{name}_error"]
+        axes.errorbar(
+            system.temperatures, values, np.nan_to_num(errors), fmt="o", ms=3, lw=1, color=color, label=label, zorder=3
+        )
+    axes.set_xlabel("temperature T / J")
+    axes.set_ylabel(f"{quantity.long_name} ({quantity.units})" if quantity.units != "1" else quantity.long_name)
+    if name.startswith("susceptibility"):
+        axes.set_yscale("log")
+    low, high = _range(systems)
+    Tc = exact.critical_temperature(abs(systems[0].J)) if systems[0].J else 0.0
+    if systems[0].h == 0 and low < Tc < high:
+        axes.axvline(Tc, color="0.85", lw=1, zorder=0)
+
+
+def _range(systems: Sequence[SystemResults]) -> tuple[float, float]:
+    temperatures = np.concatenate([system.temperatures for system in systems])
+    return float(temperatures.min()), float(temperatures.max())
+
+
+def _finite_curve(system: SystemResults, name: str) -> Curve | None:
+    """Kaufman's exact result, where there is no field and the formula applies."""
+    attribute = {"energy_per_site": "energy", "specific_heat": "specific_heat"}.get(name)
+    if attribute is None or system.h != 0 or len(system.temperatures) < 2:
+        return None
+    T = np.linspace(*_range([system]), CURVE_POINTS)
+    try:
+        values = getattr(exact.kaufman(T, system.size, system.J), attribute)
+    except ValueError:  # an odd side with J < 0 is frustrated: no formula
+        return None
+    return T, values
+
+
+def _infinite_curve(systems: Sequence[SystemResults], name: str) -> Curve | None:
+    """Onsager's and Yang's results, without a field."""
+    system = systems[0]
+    if system.h != 0 or system.J == 0 or _range(systems)[0] == _range(systems)[1]:
+        return None
+    T = np.linspace(*_range(systems), CURVE_POINTS)
+    if name == "energy_per_site":
+        return T, exact.onsager_energy(T, system.J)
+    if name == "specific_heat":
+        values = exact.onsager_specific_heat(T, system.J)
+        highest = max(np.nanmax(s.columns[name]) for s in systems)
+        return T, np.where(values < 1.25 * highest, values, np.nan)  # it diverges at Tc
+    if name == "abs_magnetization_per_site" and system.J > 0:
+        return T, exact.yang_magnetization(T, system.J)
+    return None

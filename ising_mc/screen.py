@@ -1,0 +1,341 @@
+"""What the command line shows: progress, tables, verdicts.  rich is used only here."""
+
+import csv
+import json
+import math
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from ising_mc import exact
+from ising_mc.observables import NO, QUANTITIES
+from ising_mc.planning import Plan, SystemProgress
+from ising_mc.resultfile import SystemResults, read_results
+from ising_mc.run import Unit
+from ising_mc.spec import RunSpec
+from ising_mc.statistics import format_value
+from ising_mc.store import Store
+from ising_mc.validation import Check
+
+LOG_SECONDS = 30.0
+TABLE_WIDTH = 110
+SHOWN = ("energy_per_site", "abs_magnetization_per_site", "specific_heat", "susceptibility", "binder_cumulant")
+TAU_SHOWN = ("energy_per_site", "abs_magnetization_per_site")
+
+
+def _console(stderr: bool = False) -> Console:
+    console = Console(stderr=stderr, highlight=False)
+    if not console.is_terminal or console.width < TABLE_WIDTH:
+        console = Console(stderr=stderr, highlight=False, width=TABLE_WIDTH)
+    return console
+
+
+class RunProgress:
+    """Shows a run: a bar with rate and time left on a terminal, a plain line now and then in a log.  On stderr."""
+
+    def __init__(self, spec: RunSpec, out: Path) -> None:
+        self.spec, self.out = spec, out
+        self.console = Console(stderr=True, highlight=False)
+        self._lock = threading.Lock()
+        self._attempts = self._total = self._before = 0
+        self._began = self._last_line = time.monotonic()
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TaskProgressColumn(),
+            TextColumn("{task.fields[rate]}"),
+            TimeRemainingColumn(),
+            console=self.console,
+            disable=not self.console.is_terminal,
+        )
+        self._task = self._bar.add_task("starting", total=None, rate="")
+
+    def __enter__(self) -> "RunProgress":
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._bar.stop()
+
+    def began(self, units: Sequence[Unit], store: Store, threads: int) -> None:
+        """Say what will be done, with which algorithms and which seed."""
+        end = self.spec.thermalization + self.spec.sweeps
+        self._total = sum(unit.attempts_per_sweep * end for unit in units)
+        self._before = sum(unit.attempts_per_sweep * min(end, store.done(unit.key)) for unit in units)
+        self._began = self._last_line = time.monotonic()
+        systems = ", ".join(lattice.label for lattice in self.spec.lattices)
+        self._say(
+            f"{systems}: {len(self.spec.temperatures)} temperatures x {self.spec.replicas} replicas, "
+            f"{self.spec.thermalization} + {self.spec.sweeps} sweeps, {threads} thread(s), seed {store.seed}"
+        )
+        for line in choice_lines(units):
+            self._say(line)
+        if self._before:
+            self._say(f"going on: {self._before / self._total:.1%} is done")
+        self._bar.update(self._task, description="sampling", total=self._total, completed=self._before)
+
+    def moved(self, unit: Unit, sweeps: int) -> None:
+        """Move the bar; called from the threads."""
+        with self._lock:
+            self._attempts += unit.attempts_per_sweep * sweeps
+            now = time.monotonic()
+            rate = self._attempts / max(1e-9, now - self._began)
+            self._bar.update(self._task, completed=self._before + self._attempts, rate=f"{rate / 1e9:.2f} flips/ns")
+            if not self.console.is_terminal and now - self._last_line > LOG_SECONDS:
+                self._last_line = now
+                done = self._before + self._attempts
+                left = (self._total - done) / rate
+                self._say(f"{done / self._total:.1%} done, {rate / 1e9:.2f} flips/ns, {left:.0f} s left")
+
+    def saved(self) -> None:
+        """Nothing to show."""
+
+    def analysing(self, points: int) -> Callable[[], None]:
+        """Show the second bar."""
+        rate = self._attempts / max(1e-9, time.monotonic() - self._began) / 1e9
+        self._say(f"sampled {self._attempts:.3g} flip attempts at {rate:.2f} flips/ns; writing {self.out}")
+        task = self._bar.add_task("results", total=points, rate="")
+        return lambda: self._bar.advance(task)
+
+    def _say(self, line: str) -> None:
+        self.console.print(line, soft_wrap=True, markup=False)
+
+
+def choice_lines(units: Sequence[Unit]) -> list[str]:
+    """Which algorithm was chosen where, and why; warnings after it."""
+    where: dict[tuple[str, str], list[float]] = {}
+    for unit in units:
+        temperatures = where.setdefault((unit.lattice.label, unit.choice.reason), [])
+        if unit.temperature not in temperatures:
+            temperatures.append(unit.temperature)
+    merged: dict[tuple[str, tuple[float, ...]], list[str]] = {}
+    for (label, reason), temperatures in where.items():
+        merged.setdefault((reason, tuple(temperatures)), []).append(label)
+    lines = [f"{', '.join(labels)}, {_span(T)}: {reason}" for (reason, T), labels in merged.items()]
+    return lines + [f"warning: {text}" for text in dict.fromkeys(unit.choice.warning for unit in units) if text]
+
+
+def _span(temperatures: Sequence[float]) -> str:
+    low, high = min(temperatures), max(temperatures)
+    return f"T = {low:g}" if low == high else f"T = {low:g} ... {high:g}"
+
+
+def show_results(out: Path, form: str = "table") -> None:
+    """Print the results of a file as a table, as CSV or as JSON.
+
+    Raises StoreError where the file cannot be read.
+    """
+    systems = read_results(out)
+    if form == "csv":
+        _show_csv(systems)
+    elif form == "json":
+        print(json.dumps({system.label: _as_json(system) for system in systems}, indent=1))
+    else:
+        console = _console()
+        for system in systems:
+            console.print(_results_table(system))
+        for line in warnings_of(systems):
+            console.print(line, soft_wrap=True, markup=False)
+
+
+def _results_table(system: SystemResults) -> Table:
+    title = f"{system.size[0]} x {system.size[1]} sites, J = {system.J:g}, mu B = {system.h:g}"
+    table = Table(title=title, box=None, title_justify="left", pad_edge=False)
+    names = [
+        "T",
+        *(QUANTITIES[name].symbol for name in SHOWN),
+        *(f"tau_{QUANTITIES[name].symbol}" for name in TAU_SHOWN),
+    ]
+    for name in (*names, "equil."):
+        table.add_column(name, justify="right", no_wrap=True)
+    columns = system.columns
+    for t, T in enumerate(system.temperatures):
+        cells = [format_value(columns[name][t], columns[f"{name}_error"][t]) for name in SHOWN]
+        taus = [_short(columns[f"{name}_tau_int"][t]) for name in TAU_SHOWN]
+        table.add_row(f"{T:g}", *cells, *taus, {1: "yes", 0: "NO"}.get(int(columns["equilibrated"][t]), "?"))
+    return table
+
+
+def _short(value: float) -> str:
+    return "?" if math.isnan(value) else f"{value:.1f}" if value < 100 else f"{value:.0f}"
+
+
+def warnings_of(systems: Sequence[SystemResults]) -> list[str]:
+    """What a reader of the results must know: points that are not equilibrated, and errors that cannot be told."""
+    lines = []
+    for system in systems:
+        bad = system.temperatures[system.columns["equilibrated"] == NO]
+        if len(bad):
+            lines.append(
+                f"warning: {system.label} is not equilibrated at T = {', '.join(f'{T:g}' for T in bad)}: replicas that "
+                "started up and at random disagree; raise schedule.thermalization in a new run"
+            )
+        for name in SHOWN:
+            unknown = system.temperatures[~(system.columns[f"{name}_error"] > 0)]
+            if len(unknown):
+                lines.append(
+                    f"warning: {system.label}: the series of {QUANTITIES[name].symbol} is too short to tell its error at "
+                    f"T = {', '.join(f'{T:g}' for T in unknown)}; raise schedule.sweeps and run again"
+                )
+    return lines
+
+
+def _as_json(system: SystemResults) -> dict[str, Any]:
+    columns = {name: [_plain(x) for x in values] for name, values in system.columns.items()}
+    return {"size": system.size, "J": system.J, "h": system.h, "temperature": list(system.temperatures), **columns}
+
+
+def _plain(value: Any) -> Any:
+    value = value.item() if hasattr(value, "item") else value
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _show_csv(systems: Sequence[SystemResults]) -> None:
+    names = list(systems[0].columns)
+    writer = csv.writer(sys.stdout)
+    writer.writerow(["system", "temperature", *names])
+    for system in systems:
+        for t, T in enumerate(system.temperatures):
+            writer.writerow([system.label, repr(float(T)), *(system.columns[name][t] for name in names)])
+
+
+def show_plan(plan: Plan, out: Path) -> None:
+    """Print what a run would do and cost."""
+    console = _console()
+    table = Table(box=None, pad_edge=False)
+    for name in ("system", "sites", "units", "flips/ns a thread", "thread seconds", "memory a thread", "time series"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for s in plan.systems:
+        cells = (f"{s.flips_per_ns:.2f}", f"{s.seconds:.1f}", _bytes(s.memory), _bytes(s.disk))
+        table.add_row(s.label, str(s.n_sites), str(s.units), *cells)
+    console.print(table)
+    for s in plan.systems:
+        for line in (*s.reasons, *(f"warning: {text}" for text in s.warnings)):
+            console.print(f"{s.label}: {line}", soft_wrap=True, markup=False)
+    console.print(
+        f"{plan.threads} thread(s): about {_duration(plan.seconds)} of sampling, {_bytes(plan.memory)} of memory, "
+        f"up to {_bytes(plan.disk)} of disk before compression, into {out}",
+        soft_wrap=True,
+        markup=False,
+    )
+
+
+def _bytes(n: float) -> str:
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if n < 1024:
+            return f"{n:.0f} {unit}" if unit == "B" else f"{n:.1f} {unit}"
+        n /= 1024
+    return f"{n:.1f} TiB"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.1f} s"
+    return f"{seconds / 60:.1f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+def show_status(progress: Sequence[SystemProgress], out: Path, as_json: bool) -> None:
+    """Print how far a run is."""
+    done, total = sum(p.done for p in progress), sum(p.total for p in progress)
+    if as_json:
+        rows = [{"system": p.label, "temperature": p.temperature, "done": p.done, "total": p.total} for p in progress]
+        print(json.dumps({"output": str(out), "done": done / total, "points": rows}, indent=1))
+        return
+    console = _console()
+    table = Table(box=None, pad_edge=False)
+    for name in ("system", "T", "state", "sweeps done", "of"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for p in progress:
+        table.add_row(p.label, f"{p.temperature:g}", p.state, str(p.done), str(p.total))
+    console.print(table)
+    complete = f"complete: {out}" if done == total and out.exists() else f"{done / total:.1%} of {out} is saved"
+    console.print(complete, soft_wrap=True, markup=False)
+
+
+def show_exact(
+    what: str,
+    temperatures: Sequence[float],
+    size: tuple[int, int] | None,
+    J: float,
+    jy: float | None,
+    h: float,
+    as_json: bool,
+) -> None:
+    """Print exact values, one temperature a line.
+
+    Raises ValueError where something needed is missing or cannot be done.
+    """
+    couplings = J if jy is None else (J, jy)
+    if what == "tc":
+        print(
+            json.dumps({"Tc": exact.critical_temperature(couplings)})
+            if as_json
+            else exact.critical_temperature(couplings)
+        )
+        return
+    if not temperatures:
+        raise ValueError(f"exact {what} needs a temperature: give -T 2.0, once or more")
+    if any(not math.isfinite(T) or T <= 0 for T in temperatures):
+        raise ValueError("a temperature must be a positive number")
+    if what != "onsager" and size is None:
+        raise ValueError(f"exact {what} needs a size: give -L 32 32 (for the chain: -L 100 1)")
+    rows = [{"T": T, **_exact_row(what, T, size, couplings, J, h)} for T in temperatures]
+    if as_json:
+        print(json.dumps(rows, indent=1))
+        return
+    table = Table(box=None, pad_edge=False)
+    for name in rows[0]:
+        table.add_column(name, justify="right", no_wrap=True)
+    for row in rows:
+        table.add_row(*(f"{value:.10g}" for value in row.values()))
+    console = Console(highlight=False, width=40 + 26 * len(rows[0]))
+    console.print(table)
+
+
+def _exact_row(
+    what: str, T: float, size: tuple[int, int] | None, couplings: float | tuple[float, float], J: float, h: float
+) -> dict[str, float]:
+    if what == "onsager":
+        return {
+            "energy": float(exact.onsager_energy(T, J)),
+            "specific_heat": float(exact.onsager_specific_heat(T, J)),
+            "magnetization": float(exact.yang_magnetization(T, couplings)),
+        }
+    assert size is not None  # checked by the caller
+    if what == "enumerate":
+        if min(size) < 2 or size[0] * size[1] > exact.MAX_SITES:
+            raise ValueError(
+                f"enumeration does periodic rectangles of 4 to {exact.MAX_SITES} sites with sides of at least 2"
+            )
+        states = exact.enumerate_states(size[0] * size[1], exact.square_bonds(*size), J, h)
+        return {name: float(value) for name, value in states.observables(T).items()}
+    values = exact.kaufman(T, size, couplings) if what == "kaufman" else exact.chain(T, size[0] * size[1], J, h)
+    return {
+        "free_energy": float(values.free_energy),
+        "energy": float(values.energy),
+        "specific_heat": float(values.specific_heat),
+    }
+
+
+def show_checks(checks: Iterable[Check]) -> bool:
+    """Print each check as it ends; True where all passed."""
+    failed = count = 0
+    for check in checks:
+        count += 1
+        failed += not check.passed
+        print(
+            f"{'ok  ' if check.passed else 'FAIL'}  {check.name}: {check.statistic:.4g}, p = {check.p_value:.2g} ({check.limit})",
+            flush=True,
+        )
+    print(f"{count - failed} of {count} checks passed")
+    return failed == 0
