@@ -5,13 +5,14 @@ on.  It counts what the kernels count (unsatisfied bonds, up spins); energies an
 """
 
 from dataclasses import dataclass
+from typing import Any
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from ising_mc import streams
 from ising_mc.kernels import bernoulli, counting, square, square_sites
+from ising_mc.kernels._jit import use_threads
 from ising_mc.lattices import Square
 
 Words = NDArray[np.uint64]
@@ -208,9 +209,9 @@ class SiteSampler(_Packed):
 
     def _run(self, measurements: int, every: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         unsatisfied, ups = np.empty((2, measurements), np.int64)
-        kernel = square_sites.sample_sites
+        kernel: Any = square_sites.sample_sites
         if self.threads > 1:
-            numba.set_num_threads(min(self.threads, numba.get_num_threads()))
+            use_threads(self.threads)
             kernel = square_sites.sample_sites_parallel
         kernel(self.spins, self.geometry, self.scratches, self.model, every, unsatisfied, ups)
         return unsatisfied[:, None], ups[:, None]

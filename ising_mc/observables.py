@@ -113,4 +113,5 @@ def running_specific_heat(energy: Series, n_sites: int, temperature: float) -> S
     length = block_length(energy.shape[1])
     blocks = energy.shape[1] // length
     parts = energy[:, : blocks * length].reshape(len(energy), blocks, length)
-    return parts.var(axis=2) / (n_sites * temperature**2)
+    heat: Series = parts.var(axis=2) / (n_sites * temperature**2)
+    return heat

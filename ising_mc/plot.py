@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ising_mc import exact
-from ising_mc.observables import QUANTITIES
+from ising_mc.observables import NO, QUANTITIES
 from ising_mc.resultfile import SystemResults, read_results
 
 matplotlib.use("Agg")
@@ -63,9 +63,20 @@ def _panel(axes: Axes, systems: Sequence[SystemResults], name: str) -> None:
         if curve:
             axes.plot(*curve, color=color, lw=1.0, alpha=0.7, label=f"{label}, exact", zorder=2)
         values, errors = system.columns[name], system.columns[f"{name}_error"]
-        axes.errorbar(
-            system.temperatures, values, np.nan_to_num(errors), fmt="o", ms=3, lw=1, color=color, label=label, zorder=3
-        )
+        for wrong, fill in ((False, color), (True, "none")):  # hollow: not equilibrated
+            which = (system.columns["equilibrated"] == NO) == wrong
+            axes.errorbar(
+                system.temperatures[which],
+                values[which],
+                np.nan_to_num(errors[which]),
+                fmt="o",
+                ms=3,
+                lw=1,
+                mfc=fill,
+                color=color,
+                zorder=3,
+                label=None if wrong else label,
+            )
     axes.set_xlabel("temperature T / J")
     axes.set_ylabel(f"{quantity.long_name} ({quantity.units})" if quantity.units != "1" else quantity.long_name)
     if name.startswith("susceptibility"):

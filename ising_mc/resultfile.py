@@ -312,7 +312,7 @@ def _compressed(job: tuple[tuple[int, int, int], Array, tuple[int, ...]]) -> tup
         full[: values.shape[0], : values.shape[1]] = values
         values = full
     octets = np.ascontiguousarray(values).reshape(-1).view(np.uint8).reshape(-1, values.itemsize)
-    return offset, zlib.compress(np.ascontiguousarray(octets.T), 1)
+    return offset, zlib.compress(octets.T.tobytes(), 1)
 
 
 def _describe(dataset: h5py.Dataset, quantity: Quantity) -> None:

@@ -91,6 +91,8 @@ def advance(unit: Unit, sampler: Sampler, done: int, thermalization: int, sweeps
     """
     end = thermalization + sweeps
     slice_sweeps = 1
+    unsatisfied: NDArray[np.integer]
+    ups: NDArray[np.integer]
     while done < end:
         began = time.perf_counter()
         if done < thermalization:

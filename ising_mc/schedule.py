@@ -285,7 +285,7 @@ def _write(runner: Runner, out: Path, began: str) -> None:
         series = energy.astype(np.float64), magnetization.astype(np.float64)
         return analyse(*series, unit.lattice.n_sites, unit.temperature, spec.start == "mixed")
 
-    attributes = {
+    attributes: dict[str, dict[str, Any]] = {
         "provenance": provenance.collect(runner.threads, began),
         "timings": runner.timings.attributes(),
     }

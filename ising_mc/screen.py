@@ -177,15 +177,15 @@ def warnings_of(systems: Sequence[SystemResults]) -> list[str]:
         bad = system.temperatures[system.columns["equilibrated"] == NO]
         if len(bad):
             lines.append(
-                f"warning: {system.label} is not equilibrated at T = {', '.join(f'{T:g}' for T in bad)}: replicas that "
-                "started up and at random disagree; raise schedule.thermalization in a new run"
+                f"warning: {system.label} is not equilibrated at T = {', '.join(f'{T:g}' for T in bad)}: its "
+                "replicas do not agree with one another; raise schedule.thermalization in a new run"
             )
         for name in SHOWN:
             unknown = system.temperatures[~(system.columns[f"{name}_error"] > 0)]
             if len(unknown):
                 lines.append(
-                    f"warning: {system.label}: the series of {QUANTITIES[name].symbol} is too short to tell its error at "
-                    f"T = {', '.join(f'{T:g}' for T in unknown)}; raise schedule.sweeps and run again"
+                    f"warning: {system.label}: the series of {QUANTITIES[name].symbol} is too short to tell its error "
+                    f"at T = {', '.join(f'{T:g}' for T in unknown)}; raise schedule.sweeps and run again"
                 )
     return lines
 
@@ -333,9 +333,7 @@ def show_checks(checks: Iterable[Check]) -> bool:
     for check in checks:
         count += 1
         failed += not check.passed
-        print(
-            f"{'ok  ' if check.passed else 'FAIL'}  {check.name}: {check.statistic:.4g}, p = {check.p_value:.2g} ({check.limit})",
-            flush=True,
-        )
+        verdict = "ok  " if check.passed else "FAIL"
+        print(f"{verdict}  {check.name}: {check.statistic:.4g}, p = {check.p_value:.2g} ({check.limit})", flush=True)
     print(f"{count - failed} of {count} checks passed")
     return failed == 0

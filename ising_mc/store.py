@@ -158,7 +158,7 @@ class Store:
                         )
                     known.done = done
                     known.pieces.append(lambda path=path, key=key: _read_series(path, key))  # type: ignore[misc]
-                    known.read_state = lambda path=path, key=key: _read_state(path, key)  # type: ignore[misc]
+                    known.read_state = lambda path=path, key=key: _read_state(path, key)
         except (OSError, KeyError, RuntimeError, ValueError) as error:
             if isinstance(error, StoreError):
                 raise
@@ -190,7 +190,7 @@ class Store:
             known = self.progress.setdefault(commit.key, Progress())
             known.done = commit.done
             known.pieces.append(lambda path=path, key=commit.key: _read_series(path, key))  # type: ignore[misc]
-            known.read_state = lambda path=path, key=commit.key: _read_state(path, key)  # type: ignore[misc]
+            known.read_state = lambda path=path, key=commit.key: _read_state(path, key)
 
     def series(self, key: str) -> tuple[Array, Array]:
         """All of the energy and magnetization of a unit, (replica, measurement) each."""
@@ -334,7 +334,7 @@ def _checksum(group: h5py.Group) -> int:
 def _crc32(arrays: Iterable[Array]) -> int:
     value = 0
     for array in arrays:
-        value = zlib.crc32(np.ascontiguousarray(array).reshape(-1).view(np.uint8), value)
+        value = zlib.crc32(array.tobytes(), value)
     return value
 
 

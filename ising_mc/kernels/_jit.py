@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numba
+from numba.core import config as _config
 
+config: Any = _config
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -22,7 +24,7 @@ def _cache_folder() -> Path | None:
     for source in sorted(Path(__file__).parent.glob("*.py")):
         digest.update(source.read_bytes())
     home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    base = numba.config.CACHE_DIR or os.path.join(home, "ising_mc")
+    base = config.CACHE_DIR or os.path.join(home, "ising_mc")
     folder = Path(base) / f"kernels-{digest.hexdigest()[:16]}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -49,20 +51,19 @@ def jit_inline(function: F) -> F:
     return _compile(function, parallel=False, inline="always")
 
 
+def use_threads(threads: int) -> None:
+    """Threads of the parallel kernels that this thread calls: at most as many as numba was started with."""
+    numba.set_num_threads(min(threads, config.NUMBA_NUM_THREADS))
+
+
 def _compile(function: F, parallel: bool, inline: str = "never") -> F:
-    user_setting = numba.config.CACHE_DIR
+    user_setting = config.CACHE_DIR
     # numba fixes a function's cache folder when it is decorated, so other packages keep theirs
     if CACHE_FOLDER is not None:
-        numba.config.CACHE_DIR = str(CACHE_FOLDER)
+        config.CACHE_DIR = str(CACHE_FOLDER)
     try:
-        compiled: F = numba.njit(
-            function,
-            nogil=True,
-            cache=CACHE_FOLDER is not None,
-            error_model="numpy",
-            parallel=parallel,
-            inline=inline,
-        )
+        options: dict[str, Any] = {"parallel": parallel, "inline": inline, "cache": CACHE_FOLDER is not None}
+        compiled: F = numba.njit(nogil=True, error_model="numpy", **options)(function)
     finally:
-        numba.config.CACHE_DIR = user_setting
+        config.CACHE_DIR = user_setting
     return compiled
