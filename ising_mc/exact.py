@@ -12,7 +12,6 @@ from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import brentq
 from scipy.special import ellipkm1, elliprd
 
 FloatArray: TypeAlias = NDArray[np.float64]
@@ -48,6 +47,8 @@ def critical_temperature(J: Couplings = 1.0) -> float:
 
     # the isotropic lattices of either coupling enclose it; the margin is for couplings that are all but equal
     bracket = 0.9 * critical_temperature(weak), 1.1 * critical_temperature(strong)
+    from scipy.optimize import brentq  # here, because it takes long to import and is rarely needed
+
     return float(brentq(ordering, *bracket, xtol=1e-15 * weak, rtol=1e-15))
 
 

@@ -4,6 +4,7 @@ A *sampler* holds the spins and random states of the replicas that share a word,
 on.  It counts what the kernels count (unsatisfied bonds, up spins); energies and magnetizations follow exactly.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -103,13 +104,13 @@ class _Packed:
         out[:, 1::2] = halves[:, 1, : columns // 2]
         return out
 
-    def set_spins(self, words: Words) -> None:
-        """Set the spins from words (rows, columns)."""
-        rows, columns, _, _ = self.geometry
+    def set_spins(self, words: Iterable[Words]) -> None:
+        """Set the spins from words (rows, columns), or from one row (columns,) after the other."""
+        columns = self.geometry[1]
         halves = self._half_rows()
-        halves[:, 0, : (columns + 1) // 2] = words[:, 0::2]
-        halves[:, 1, : columns // 2] = words[:, 1::2]
-        for row in range(rows):
+        for row, content in enumerate(words):
+            halves[row, 0, : (columns + 1) // 2] = content[0::2]
+            halves[row, 1, : columns // 2] = content[1::2]
             for parity in range(2):
                 square.refresh_copies(self.spins, self.geometry, row, parity)
 
@@ -137,7 +138,8 @@ class ReplicaSampler(_Packed):
         """Draw the first state; "mixed" starts the even replicas up and the odd ones at random."""
         mask = {"up": square.ALL, "random": np.uint64(0), "mixed": np.uint64(0x5555555555555555)}[start]
         origin = streams.sequence(seed, system, temperature, word, streams.START)
-        self.set_spins(streams.random_words(origin, self.geometry[:2]) | mask)
+        rows, columns = self.geometry[:2]
+        self.set_spins(row | mask for row in streams.random_rows(origin, rows, columns))
         self.scratch[: 2 * bernoulli.BLOCK] = streams.update_states(
             streams.sequence(seed, system, temperature, word, streams.UPDATES), 1
         )[0]
@@ -183,9 +185,10 @@ class SiteSampler(_Packed):
     def start(self, seed: int, system: str, temperature: float, word: int, start: str) -> None:
         """Draw the first state of replica `word`; "mixed" starts the even replicas up and the odd ones at random."""
         up = start == "up" or (start == "mixed" and word % 2 == 0)
+        mask = square.ALL if up else np.uint64(0)
         origin = streams.sequence(seed, system, temperature, word, streams.START)
-        shape = self.geometry[:2]
-        self.set_spins(np.full(shape, square.ALL) if up else streams.random_words(origin, shape))
+        rows, columns = self.geometry[:2]
+        self.set_spins(row | mask for row in streams.random_rows(origin, rows, columns))  # no second copy in memory
         self.scratches[:, : 2 * bernoulli.BLOCK] = streams.update_states(
             streams.sequence(seed, system, temperature, word, streams.UPDATES), self.bands
         )

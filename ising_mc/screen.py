@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
@@ -23,7 +23,9 @@ from ising_mc.run import Unit
 from ising_mc.spec import RunSpec
 from ising_mc.statistics import format_value
 from ising_mc.store import Store
-from ising_mc.validation import Check
+
+if TYPE_CHECKING:
+    from ising_mc.validation import Check
 
 LOG_SECONDS = 30.0
 TABLE_WIDTH = 110
@@ -327,7 +329,7 @@ def _exact_row(
     }
 
 
-def show_checks(checks: Iterable[Check]) -> bool:
+def show_checks(checks: "Iterable[Check]") -> bool:
     """Print each check as it ends; True where all passed."""
     failed = count = 0
     for check in checks:

@@ -5,6 +5,7 @@ So a sample depends neither on the number of threads nor on which other temperat
 
 import hashlib
 import struct
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +33,8 @@ def update_states(origin: np.random.SeedSequence, bands: int) -> NDArray[np.uint
     return states.reshape(bands, 2 * BLOCK)
 
 
-def random_words(origin: np.random.SeedSequence, shape: tuple[int, ...]) -> NDArray[np.uint64]:
-    """Uniform random 64-bit words, for random spins."""
-    return np.random.Generator(np.random.SFC64(origin)).integers(0, 2**64, shape, dtype=np.uint64)
+def random_rows(origin: np.random.SeedSequence, rows: int, columns: int) -> Iterator[NDArray[np.uint64]]:
+    """Rows (columns,) of uniform random 64-bit words, for random spins."""
+    generator = np.random.Generator(np.random.SFC64(origin))
+    for _ in range(rows):
+        yield generator.integers(0, 2**64, columns, dtype=np.uint64)

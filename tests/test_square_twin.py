@@ -30,9 +30,7 @@ def replica_sampler(size: tuple[int, int], model: Model, temperature: float, upd
     return sampler
 
 
-def site_sampler(
-    size: tuple[int, int], model: Model, temperature: float, update: str, threads: int = 1
-) -> SiteSampler:
+def site_sampler(size: tuple[int, int], model: Model, temperature: float, update: str, threads: int = 1) -> SiteSampler:
     sampler = SiteSampler(Square(*size), model, temperature, update, threads)
     sampler.start(7, "twin", temperature, 0, "random")
     return sampler

@@ -58,9 +58,9 @@ def test_one_sweep_keeps_the_boltzmann_distribution(point: Point, update: str) -
 
 def test_points_cover_what_the_kernels_tell_apart() -> None:
     assert {(p.rows % 2, p.columns % 2) for p in POINTS} == {(0, 0), (0, 1), (1, 0), (1, 1)}
-    assert {(np.sign(p.J), np.sign(p.h)) for p in POINTS} == {(j, h) for j in (-1, 1) for h in (-1, 0, 1)} - {(-1, -1)} | {
+    assert {(np.sign(p.J), np.sign(p.h)) for p in POINTS} == {(j, h) for j in (-1, 1) for h in (-1, 0, 1)} - {
         (-1, -1)
-    }
+    } | {(-1, -1)}
     assert any(abs(p.h) > 4 * abs(p.J) for p in POINTS)  # the field alone decides which way costs energy
     assert any(p.h == 2 * abs(p.J) for p in POINTS)  # moves at no cost, in a field
 
@@ -225,4 +225,6 @@ def test_counter_check_notices_a_wrong_model() -> None:
     lattice, model = Square(4, 6), Model(1.0, 0.5)
     sampler = ReplicaSampler(lattice, model, 2.0, "metropolis")
     assert validation.check_counters(sampler, lattice, model).passed
-    assert not validation.check_counters(ReplicaSampler(lattice, Model(-1.0, 0.5), 2.0, "metropolis"), lattice, model).passed
+    assert not validation.check_counters(
+        ReplicaSampler(lattice, Model(-1.0, 0.5), 2.0, "metropolis"), lattice, model
+    ).passed
