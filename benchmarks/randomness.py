@@ -220,11 +220,12 @@ def complexity(size: int, seed: int) -> None:
 @click.option("--sequences", "count", type=int, default=100, help="Sequences of each lane.")
 @click.option("--size", type=int, default=1_000_000, help="Bits of a sequence, a multiple of 8.")
 @click.option("--seed", type=int, default=1)
-def nist(library: str, count: int, size: int, seed: int) -> None:
+@click.option("--test", "only", multiple=True, help="Only this test; may be given several times.")
+def nist(library: str, count: int, size: int, seed: int, only: tuple[str, ...]) -> None:
     """NIST SP 800-22 on single lanes of one generator, with good and bad controls, as a markdown table."""
     columns = [("xoroshiro128++", lane) for lane in (0, 1, 31, 32, 63)]
     columns += [("shake256", 0), ("xoroshiro128+", 0), ("lfsr31", 0)]
-    tests = nist_tests(library)
+    tests = {name: test for name, test in nist_tests(library).items() if not only or name in only}
     found: dict[tuple[str, int, str], list[float]] = {}
     for generator, lane in columns:
         for bits in islice(sequences(generator, lane, 0, seed, size), count):

@@ -3,7 +3,6 @@
 False-alarm rates: every statistical assertion stays below 1e-4, as stated beside it. Seeds are fixed.
 """
 
-from collections.abc import Callable
 from itertools import islice, product
 
 import numpy as np
@@ -107,9 +106,9 @@ def test_streams_repeat_for_the_same_point() -> None:
     np.testing.assert_array_equal(first, second)
     np.testing.assert_array_equal(first[:1], streams.update_states(streams.sequence(*key), 1))
     assert len(np.unique(first)) == first.size
-    np.testing.assert_array_equal(
-        streams.random_words(streams.sequence(*key), (3, 5)), streams.random_words(streams.sequence(*key), (3, 5))
-    )
+    rows = [np.array(list(streams.random_rows(streams.sequence(*key), 3, 5))) for _ in range(2)]
+    np.testing.assert_array_equal(rows[0], rows[1])
+    assert len(np.unique(rows[0])) == 15
 
 
 def test_starts() -> None:
@@ -128,31 +127,30 @@ def test_starts() -> None:
 # --- decisions --------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("compare", "classes"), [(bernoulli.compare_2, 2), (bernoulli.compare_5, 5)])
-def test_ties_are_settled_to_the_last_bit(compare: Callable[..., None], classes: int) -> None:
+@pytest.mark.parametrize("field", [False, True])
+def test_ties_are_settled_to_the_last_bit(field: bool) -> None:
     """Lane d gets a threshold that differs from its u first in bit d; lanes 62 and 63 get u itself, which is not below.
 
     Thresholds are words, so each lane can have its own; the last class asks for every lane of word 0.
     """
+    compare, last_class = (bernoulli.compare_5, 4) if field else (bernoulli.compare_2, 1)
     a, b = start_state(0)
     drawn = list(islice(xoroshiro128(a, b), 62))
     rounds = bernoulli.ROUNDS
-    drawn = drawn[:rounds][::-1] + drawn[rounds:]  # the first ones are drawn last bit first
-    one = np.uint64(1)
+    bits = drawn[:rounds][::-1]  # the first ones are drawn last bit first, the others in pairs, each likewise
+    for k in range(rounds, 62, 2):
+        bits += [drawn[k + 1], drawn[k]]
     thresholds = np.zeros((5, 62), np.uint64)
     for k in range(62):
         later = (1 << k) - 1  # lanes decided before bit k: whatever this bit says, their verdict stands
-        thresholds[classes - 1, k] = drawn[k] ^ (1 << k) ^ (later if k % 2 else 0)
+        thresholds[last_class, k] = bits[k] ^ (1 << k) ^ (later if k % 2 else 0)
     scratch = np.zeros(bernoulli.SCRATCH_WORDS, np.uint64)
     scratch[int(bernoulli.STATE_A)], scratch[int(bernoulli.STATE_B)] = a, b
-    everything = ~np.uint64(0)
-    scratch[int(bernoulli.NEED)] = everything
-    scratch[int(bernoulli.CLASS_0) + (classes - 1) * bernoulli.BLOCK] = everything
+    scratch[int(bernoulli.NEED)] = scratch[int(bernoulli.CLASS_0) + last_class * bernoulli.BLOCK] = ~np.uint64(0)
     compare(scratch, thresholds, np.uint64(8))
-    bernoulli.settle(scratch, thresholds, classes, np.uint64(1))
-    below = scratch[int(bernoulli.BELOW)]
-    verdicts = [int((below >> np.uint64(lane)) & one) for lane in range(64)]
-    assert verdicts == [1 - (drawn[d] >> d & 1) for d in range(62)] + [0, 0]
+    bernoulli.settle(scratch, thresholds, field, np.uint64(8))
+    verdicts = int(scratch[int(bernoulli.FLIP)])
+    assert [verdicts >> lane & 1 for lane in range(64)] == [1 - (bits[d] >> d & 1) for d in range(62)] + [0, 0]
 
 
 # --- lanes ------------------------------------------------------------------------------------------------------

@@ -9,7 +9,6 @@ import numpy as np
 
 from ising_mc.ising import Model
 
-BLOCK = 64  # generators of one band
 ROUNDS = 12  # bits that every word of a block gets
 DIGITS = 62  # bits of a uniform number
 MASK = 2**64 - 1
@@ -78,7 +77,8 @@ def energy_and_magnetization(spins: np.ndarray, model: Model) -> tuple[np.ndarra
 class SquareTwin:
     """64 lattices of rows x columns sites or, packed by sites, one of 64 * rows x columns.
 
-    `random` has the start states of the generators, (bands, 2 * BLOCK): first words, then second words.
+    `random` has the start states of the generators, (bands, 2 * block): first words, then second words.  A block is
+    what is updated at once, a word for each generator of a band.
     """
 
     def __init__(
@@ -93,6 +93,7 @@ class SquareTwin:
         neighbours = [np.roll(site, step, axis) for step in (1, -1) for axis in (1, 2)]
         self.neighbours = np.stack([n.reshape(-1) for n in neighbours])
         self.random = random.copy()
+        self.block = random.shape[1] // 2
 
     def words(self) -> np.ndarray:
         return pack(self.flat.reshape(64, self.rows, self.columns) > 0)
@@ -113,12 +114,12 @@ class SquareTwin:
                 self.update(block, 0)
 
     def checkerboard_blocks(self, colour: int, first: int, last: int) -> Iterator[list[tuple[int, int]]]:
-        """Sites of one colour, 64 at a time: as many whole rows as fit, or parts of one row."""
-        together = max(1, 2 * BLOCK // self.columns)
+        """Sites of one colour, a block at a time: as many whole rows as fit, or parts of one row."""
+        together = max(1, 2 * self.block // self.columns)
         for top in range(first, last, together):
             rows = range(top, min(top + together, last))
             sites = [(r, c) for r in rows for c in range(self.columns) if (r + c) % 2 == colour]
-            yield from (sites[i : i + BLOCK] for i in range(0, len(sites), BLOCK))
+            yield from (sites[i : i + self.block] for i in range(0, len(sites), self.block))
 
     def sequential_blocks(self) -> Iterator[list[tuple[int, int]]]:
         """Row after row: the even columns that are no neighbours, the odd ones, and on an odd row its last site."""
@@ -126,11 +127,11 @@ class SquareTwin:
         for r in range(self.rows):
             for columns in (range(0, paired, 2), range(1, paired, 2), range(paired, self.columns)):
                 sites = [(r, c) for c in columns]
-                yield from (sites[i : i + BLOCK] for i in range(0, len(sites), BLOCK))
+                yield from (sites[i : i + self.block] for i in range(0, len(sites), self.block))
 
     def draw(self, band: int, first: int, last: int) -> np.ndarray:
         """The next word of the generators first ... last - 1 of a band."""
-        a, b = self.random[band, first:last], self.random[band, BLOCK + first : BLOCK + last]
+        a, b = self.random[band, first:last], self.random[band, self.block + first : self.block + last]
 
         def turn(x: np.ndarray, by: int) -> np.ndarray:
             return (x << np.uint64(by)) | (x >> np.uint64(64 - by))
@@ -138,7 +139,7 @@ class SquareTwin:
         out = turn(a + b, 17) + a
         mixed = a ^ b
         self.random[band, first:last] = turn(a, 49) ^ mixed ^ (mixed << np.uint64(21))
-        self.random[band, BLOCK + first : BLOCK + last] = turn(mixed, 28)
+        self.random[band, self.block + first : self.block + last] = turn(mixed, 28)
         return out
 
     def update(self, block: list[tuple[int, int]], band: int) -> None:
@@ -171,14 +172,16 @@ class SquareTwin:
             leading |= bits << np.uint64(ROUNDS - 1 - k)
         goal = threshold >> np.uint64(DIGITS - ROUNDS)
         below, undecided = leading < goal, asks & (leading == goal)
-        for j in np.flatnonzero(undecided.any(0)):
-            for k in range(ROUNDS, DIGITS):
-                if not undecided[:, j].any():
+        for first in range(0, padded, 8):
+            group = slice(first, min(first + 8, count))
+            for k in range(ROUNDS, DIGITS, 2):  # two bits a pass, the later one drawn first
+                if not undecided[:, group].any():
                     break
-                bit = unpack(self.draw(band, j, j + 1))[:, 0]
-                digit = (threshold[:, j] >> np.uint64(DIGITS - 1 - k)) & np.uint64(1)
-                below[:, j] |= undecided[:, j] & (bit < digit)
-                undecided[:, j] &= bit == digit
+                low, high = (unpack(self.draw(band, first, first + 8)[: group.stop - first]) for _ in range(2))
+                digits = (threshold[:, group] >> np.uint64(DIGITS - 2 - k)) & np.uint64(3)
+                number = 2 * high + low
+                below[:, group] |= undecided[:, group] & (number < digits)
+                undecided[:, group] &= number == digits
         return below
 
 

@@ -47,8 +47,8 @@ def jit_parallel(function: F) -> F:
 
 
 def jit_inline(function: F) -> F:
-    """Like `jit`, but copied into each caller, so that literal arguments become constants to LLVM."""
-    return _compile(function, parallel=False, inline="always")
+    """Like `jit`, but copied into each caller: no cost of a call, and literal arguments become constants to LLVM."""
+    return _compile(function, parallel=False, forceinline=True)
 
 
 def use_threads(threads: int) -> None:
@@ -56,13 +56,13 @@ def use_threads(threads: int) -> None:
     numba.set_num_threads(min(threads, config.NUMBA_NUM_THREADS))
 
 
-def _compile(function: F, parallel: bool, inline: str = "never") -> F:
+def _compile(function: F, parallel: bool, forceinline: bool = False) -> F:
     user_setting = config.CACHE_DIR
     # numba fixes a function's cache folder when it is decorated, so other packages keep theirs
     if CACHE_FOLDER is not None:
         config.CACHE_DIR = str(CACHE_FOLDER)
     try:
-        options: dict[str, Any] = {"parallel": parallel, "inline": inline, "cache": CACHE_FOLDER is not None}
+        options: dict[str, Any] = {"parallel": parallel, "forceinline": forceinline, "cache": CACHE_FOLDER is not None}
         compiled: F = numba.njit(nogil=True, error_model="numpy", **options)(function)
     finally:
         config.CACHE_DIR = user_setting

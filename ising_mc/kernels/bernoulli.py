@@ -2,8 +2,8 @@
 
 A lane is accepted when its uniform number u falls below its threshold t, both read as binary fractions of
 `THRESHOLD_BITS` bits.  The first `ROUNDS` bits are compared for a whole block of words in loops that vectorise;
-the few lanes whose bits all agree so far (2**-ROUNDS of them) are decided one word at a time, so that the
-probabilities are exact to 2**-62.
+the few lanes whose bits all agree so far (2**-ROUNDS of them) are then decided in groups of eight words, so that
+the probabilities are exact to 2**-62.
 
 The comparison runs from the last of these bits to the first, because then one step is just: where the bits of u
 and t differ, this bit decides (u < t if t has the 1), elsewhere the verdict of the bits behind it stands.
@@ -14,33 +14,35 @@ only so can LLVM prove that they do not overlap, and vectorise.
 
 import numpy as np
 
-from ising_mc.kernels._jit import jit
+from ising_mc.kernels._jit import jit, jit_inline
 from ising_mc.kernels.xoroshiro import next_bits
 
-BLOCK = 64  # words side by side
+BLOCK = 128  # words side by side
 ROUNDS = 12  # even: the loops below take two bits at a time
 THRESHOLD_BITS = 62
 
 # Sections of the scratch array, BLOCK words each; the random states live here between calls.  They are unsigned, as
 # is every index below, because only an index that cannot be negative lets LLVM vectorise without a test for it.
-STATE_A, STATE_B, BASE, COIN, NEED, OPEN, BELOW, CLASS_0, CLASS_1, CLASS_2, CLASS_3, CLASS_4 = (
+STATE_A, STATE_B, FLIP, COIN, NEED, OPEN, BELOW, CLASS_0, CLASS_1, CLASS_2, CLASS_3, CLASS_4 = (
     np.uint64(section * BLOCK) for section in range(12)
 )
-# BASE: flip = verdict ^ BASE, for certain flips, or lanes that flip with 1 - t;  COIN: flip with probability 1/2;
-# NEED: lanes that need a verdict;  OPEN: still undecided;  BELOW: the verdict u < t;  CLASS_m: threshold class m
+# FLIP: what to flip; set beforehand where that is certain, or where u >= t is to flip, and turned by the verdict;
+# COIN: lanes that flip with probability 1/2;  NEED: lanes that need a verdict;  OPEN: lanes without one as yet;
+# BELOW: the verdict u < t;  CLASS_m: lanes of threshold class m
 SCRATCH_WORDS = 12 * BLOCK
 
 ZERO = np.uint64(0)
+GROUP = np.uint64(8)  # words that are settled together
 
 
-@jit
+@jit_inline
 def _compare(bits, t, below, undecided):
     differ = bits ^ t
     return (differ & t) | (~differ & below), undecided & ~differ
 
 
-@jit
-def _two_bits(scratch, thresholds, k, words, first):
+@jit_inline
+def _two_bits(scratch, thresholds, k, words, first, last):
     """Take bits k + 1 and k into account; two bits a pass halve the loads and stores."""
     t0, t1 = thresholds[0, k + 1], thresholds[1, k + 1]
     t2, t3 = thresholds[0, k], thresholds[1, k]
@@ -51,16 +53,21 @@ def _two_bits(scratch, thresholds, k, words, first):
         below, undecided = _compare(bits, (second & t1) | (~second & t0), below, undecided)
         bits, a, b = next_bits(a, b)
         below, undecided = _compare(bits, (second & t3) | (~second & t2), below, undecided)
-        scratch[BELOW + j], scratch[OPEN + j] = below, undecided
         scratch[STATE_A + j], scratch[STATE_B + j] = a, b
+        scratch[OPEN + j] = undecided
+        if last:
+            scratch[FLIP + j] ^= below & scratch[NEED + j]
+        else:
+            scratch[BELOW + j] = below
 
 
-@jit
+@jit_inline
 def compare_2(scratch, thresholds, words):
     """Decide u < t for the NEED lanes of `words` words (a multiple of 8); lanes not in class 1 belong to class 0."""
-    _two_bits(scratch, thresholds, ROUNDS - 2, words, True)
-    for k in range(ROUNDS - 4, -1, -2):
-        _two_bits(scratch, thresholds, k, words, False)
+    _two_bits(scratch, thresholds, ROUNDS - 2, words, True, False)
+    for k in range(ROUNDS - 4, 0, -2):
+        _two_bits(scratch, thresholds, k, words, False, False)
+    _two_bits(scratch, thresholds, 0, words, False, True)
 
 
 @jit
@@ -79,43 +86,68 @@ def compare_5(scratch, thresholds, words):
             below, undecided = _compare(bits, t, scratch[BELOW + j], scratch[OPEN + j])
             scratch[STATE_A + j], scratch[STATE_B + j] = a, b
             scratch[BELOW + j], scratch[OPEN + j] = below, undecided
+    for j in range(words):
+        scratch[FLIP + j] ^= scratch[BELOW + j] & scratch[NEED + j]
 
 
-@jit
+@jit_inline
 def toss_coins(scratch, words):
     """Flip the COIN lanes of `words` words with probability 1/2."""
     for j in range(words):
         bits, a, b = next_bits(scratch[STATE_A + j], scratch[STATE_B + j])
-        scratch[BASE + j] ^= bits & scratch[COIN + j]
+        scratch[FLIP + j] ^= bits & scratch[COIN + j]
         scratch[STATE_A + j], scratch[STATE_B + j] = a, b
 
 
-@jit
-def settle(scratch, thresholds, classes, words):
-    """Decide what the rounds left open in the first `words` words."""
-    eight = np.uint64(8)
-    for first in range(np.uint64(0), words, eight):
+@jit_inline
+def settle(scratch, thresholds, field, words):
+    """Decide what the rounds left open in `words` words (a multiple of 8), two bits a pass, to the last if need be."""
+    for first in range(ZERO, words, GROUP):
         anything = ZERO
-        for j in range(first, first + eight):
+        for j in range(first, first + GROUP):
             anything |= scratch[OPEN + j]
-        if anything != ZERO:
-            for j in range(first, min(first + eight, words)):
-                if scratch[OPEN + j] != ZERO:
-                    _settle_word(scratch, thresholds, classes, j)
+        k = ROUNDS
+        while anything != ZERO and k < THRESHOLD_BITS:
+            anything = _settle_5(scratch, thresholds, first, k) if field else _settle_2(scratch, thresholds, first, k)
+            k += 2
 
 
 @jit
-def _settle_word(scratch, thresholds, classes, j):
-    """Compare the open lanes of one word bit by bit, to the last if need be."""
-    undecided, a, b = scratch[OPEN + j], scratch[STATE_A + j], scratch[STATE_B + j]
-    k = ROUNDS
-    while undecided != ZERO and k < THRESHOLD_BITS:
-        t = ZERO
-        for m in range(classes):
-            t |= scratch[CLASS_0 + np.uint64(m * BLOCK) + j] & thresholds[m, k]
+def _settle_2(scratch, thresholds, first, k):
+    """Compare bits k and k + 1 of the open lanes of a group; all the lanes still open, in one word."""
+    t0, t1, t2, t3 = thresholds[0, k + 1], thresholds[1, k + 1], thresholds[0, k], thresholds[1, k]
+    anything = ZERO
+    for j in range(first, first + GROUP):
+        second, undecided = scratch[CLASS_1 + j], scratch[OPEN + j]
+        bits, a, b = next_bits(scratch[STATE_A + j], scratch[STATE_B + j])
+        below, still = _compare(bits, (second & t1) | (~second & t0), ZERO, undecided)
         bits, a, b = next_bits(a, b)
-        differ = bits ^ t
-        scratch[BELOW + j] |= undecided & differ & t
-        undecided &= ~differ
-        k += 1
-    scratch[STATE_A + j], scratch[STATE_B + j] = a, b
+        below, still = _compare(bits, (second & t3) | (~second & t2), below, still)
+        scratch[FLIP + j] ^= below & undecided
+        scratch[STATE_A + j], scratch[STATE_B + j], scratch[OPEN + j] = a, b, still
+        anything |= still
+    return anything
+
+
+@jit
+def _settle_5(scratch, thresholds, first, k):
+    """The same with five classes."""
+    anything = ZERO
+    for j in range(first, first + GROUP):
+        undecided = scratch[OPEN + j]
+        bits, a, b = next_bits(scratch[STATE_A + j], scratch[STATE_B + j])
+        below, still = _compare(bits, _threshold_5(scratch, thresholds, j, k + 1), ZERO, undecided)
+        bits, a, b = next_bits(a, b)
+        below, still = _compare(bits, _threshold_5(scratch, thresholds, j, k), below, still)
+        scratch[FLIP + j] ^= below & undecided
+        scratch[STATE_A + j], scratch[STATE_B + j], scratch[OPEN + j] = a, b, still
+        anything |= still
+    return anything
+
+
+@jit_inline
+def _threshold_5(scratch, thresholds, j, k):
+    """Bit k of the threshold of each lane of word j."""
+    t = (scratch[CLASS_0 + j] & thresholds[0, k]) | (scratch[CLASS_1 + j] & thresholds[1, k])
+    t |= (scratch[CLASS_2 + j] & thresholds[2, k]) | (scratch[CLASS_3 + j] & thresholds[3, k])
+    return t | (scratch[CLASS_4 + j] & thresholds[4, k])

@@ -1,6 +1,6 @@
 """Bit-sliced counters: how many of many words have bit b set, for all 64 bits b at once.
 
-A counter keeps `BLOCK` slots side by side; slot j counts in the words counter[k * BLOCK + j], which hold the 2**k
+A counter keeps `SLOTS` slots side by side; slot j counts in the words counter[k * SLOTS + j], which hold the 2**k
 digit of 64 lanes.  Words are taken in through carry-save adders, which turn three words of one weight into one of
 the same and one of twice the weight (Harley and Seal; Warren, Hacker's Delight, 2nd ed., section 5-1).  A carry
 waits (PENDING) until a second one of its weight comes, so that the higher levels are touched ever more rarely.
@@ -11,14 +11,15 @@ Two counters stand in one array, for unsatisfied bonds and for up spins; `at` is
 import numpy as np
 
 from ising_mc.kernels._jit import jit, jit_inline
-from ising_mc.kernels.bernoulli import BLOCK, ZERO
+from ising_mc.kernels.bernoulli import ZERO
 
+SLOTS = 64
 LEVELS = 32
-CARRY = np.uint64(LEVELS * BLOCK)
-PENDING = np.uint64((LEVELS + 1) * BLOCK)
-COUNTER_WORDS = (2 * LEVELS + 1) * BLOCK
+CARRY = np.uint64(LEVELS * SLOTS)
+PENDING = np.uint64((LEVELS + 1) * SLOTS)
+COUNTER_WORDS = (2 * LEVELS + 1) * SLOTS
 BONDS, UPS = np.uint64(0), np.uint64(COUNTER_WORDS)
-WIDTH = np.uint64(BLOCK)
+WIDTH = np.uint64(SLOTS)
 ONE, TWO = np.uint64(1), np.uint64(2)
 
 
@@ -33,13 +34,13 @@ def carry_save(x, y, z):
 def take_carry(counter, at, words, level, earlier):
     """Take in the words of weight 2**level that stand in the CARRY section, after `earlier` ones of that weight."""
     while earlier & 1:
-        digit, pending = at + np.uint64(level * BLOCK), at + PENDING + np.uint64(level * BLOCK)
+        digit, pending = at + np.uint64(level * SLOTS), at + PENDING + np.uint64(level * SLOTS)
         for j in range(words):
             one, two = carry_save(counter[digit + j], counter[pending + j], counter[at + CARRY + j])
             counter[digit + j], counter[at + CARRY + j] = one, two
         earlier >>= 1
         level += 1
-    pending = at + PENDING + np.uint64(level * BLOCK)
+    pending = at + PENDING + np.uint64(level * SLOTS)
     for j in range(words):
         counter[pending + j] = counter[at + CARRY + j]
 
@@ -53,16 +54,16 @@ def totals(counter, at, level, taken, out):
     levels = level
     while taken >> (levels - level):
         if not (taken >> (levels - level)) & 1:  # what stands there was taken up long ago
-            counter[at + PENDING + np.uint64(levels * BLOCK) :][:BLOCK] = ZERO
+            counter[at + PENDING + np.uint64(levels * SLOTS) :][:SLOTS] = ZERO
         levels += 1
     # the carries still pending are one more number to add
-    _fold(counter, at, at + PENDING, levels, BLOCK)
-    _fold(counter, at, at + WIDTH // TWO, levels + 1, BLOCK // 2)
-    _fold(counter, at, at + WIDTH // np.uint64(4), levels + 2, BLOCK // 4)
-    _fold(counter, at, at + WIDTH // np.uint64(8), levels + 3, BLOCK // 8)
-    _fold(counter, at, at + WIDTH // np.uint64(16), levels + 4, BLOCK // 16)
-    _fold(counter, at, at + WIDTH // np.uint64(32), levels + 5, BLOCK // 32)
-    _fold(counter, at, at + WIDTH // np.uint64(64), levels + 6, BLOCK // 64)
+    _fold(counter, at, at + PENDING, levels, SLOTS)
+    _fold(counter, at, at + WIDTH // TWO, levels + 1, SLOTS // 2)
+    _fold(counter, at, at + WIDTH // np.uint64(4), levels + 2, SLOTS // 4)
+    _fold(counter, at, at + WIDTH // np.uint64(8), levels + 3, SLOTS // 8)
+    _fold(counter, at, at + WIDTH // np.uint64(16), levels + 4, SLOTS // 16)
+    _fold(counter, at, at + WIDTH // np.uint64(32), levels + 5, SLOTS // 32)
+    _fold(counter, at, at + WIDTH // np.uint64(64), levels + 6, SLOTS // 64)
     levels += 7
     for lane in range(np.uint64(64)):
         counter[at + CARRY + lane] = ZERO
@@ -72,7 +73,7 @@ def totals(counter, at, level, taken, out):
             counter[at + CARRY + lane] |= ((digit >> lane) & ONE) << k
     for lane in range(64):
         out[lane] = counter[at + CARRY + np.uint64(lane)]
-    for i in range(np.uint64(levels * BLOCK)):
+    for i in range(np.uint64(levels * SLOTS)):
         counter[at + i] = ZERO
         counter[at + PENDING + i] = ZERO
 
@@ -88,6 +89,6 @@ def _fold(counter, at, other, levels, width):
         for j in range(np.uint64(width)):
             one, two = carry_save(counter[at + digits + j], counter[other + digits + j], counter[carry + j])
             counter[at + digits + j], counter[carry + j] = one, two
-    top = at + np.uint64(levels * BLOCK)
+    top = at + np.uint64(levels * SLOTS)
     for j in range(np.uint64(width)):
         counter[top + j] = counter[carry + j]

@@ -19,10 +19,8 @@ other, in each row first the even columns (but the last, which touches the first
 
 import numpy as np
 
-from ising_mc.kernels._jit import jit
+from ising_mc.kernels._jit import jit, jit_inline
 from ising_mc.kernels.bernoulli import (
-    BASE,
-    BELOW,
     BLOCK,
     CLASS_0,
     CLASS_1,
@@ -30,6 +28,7 @@ from ising_mc.kernels.bernoulli import (
     CLASS_3,
     CLASS_4,
     COIN,
+    FLIP,
     NEED,
     ZERO,
     compare_2,
@@ -37,7 +36,7 @@ from ising_mc.kernels.bernoulli import (
     settle,
     toss_coins,
 )
-from ising_mc.kernels.counting import BONDS, CARRY, TWO, UPS, WIDTH, carry_save, take_carry, totals
+from ising_mc.kernels.counting import BONDS, CARRY, SLOTS, TWO, UPS, WIDTH, carry_save, take_carry, totals
 
 PAD = 8  # words before a half row: room for the copy on the left, and 64-byte alignment
 ONE = np.uint64(1)
@@ -45,13 +44,13 @@ _63 = np.uint64(63)
 ALL = np.uint64(0xFFFFFFFFFFFFFFFF)
 
 
-@jit
+@jit_inline
 def half_row(geometry, row, parity):
     """Index of column `parity` of a row (-1 <= row <= rows)."""
     return (2 * (row + 1) + parity) * geometry[2] + PAD
 
 
-@jit
+@jit_inline
 def refresh_copies(spins, geometry, row, parity):
     """Renew what was copied from a half row, after it changed."""
     rows, columns, _, twist = geometry
@@ -79,7 +78,7 @@ def refresh_copies(spins, geometry, row, parity):
             spins[target + i] = (spins[source + i] << turn) | (spins[source + i] >> back)
 
 
-@jit
+@jit_inline
 def _unsatisfied(spins, site, side, up, down, sign):
     """Bit-sliced number (ones, twos, fours) of unsatisfied bonds; the neighbours in the row are side, side + 1."""
     spin = spins[site] ^ sign
@@ -90,7 +89,7 @@ def _unsatisfied(spins, site, side, up, down, sign):
     return sum_1 ^ sum_2, carry_1 ^ carry_2 ^ carry_3, carry_1 & carry_2
 
 
-@jit
+@jit_inline
 def classify(scratch, at, spins, site, side, up, down, words, sign, heat_bath):
     """Sort lanes by energy change, no field: class 0 costs 8|J|, class 1 costs 4|J|; their mirror images gain it."""
     complement = ALL if heat_bath else ZERO
@@ -101,11 +100,10 @@ def classify(scratch, at, spins, site, side, up, down, words, sign, heat_bath):
         two, three = twos & ~ones, ones & twos
         class_0 = none | (fours & complement)
         class_1 = one | (three & complement)
-        scratch[CLASS_0 + j] = class_0
         scratch[CLASS_1 + j] = class_1
         scratch[NEED + j] = class_0 | class_1
         scratch[COIN + j] = two & complement
-        scratch[BASE + j] = three | fours | (two & ~complement)
+        scratch[FLIP + j] = three | fours | (two & ~complement)
 
 
 @jit
@@ -135,7 +133,7 @@ def classify_field(scratch, at, spins, site, side, up, down, words, sign, heat_b
         scratch[CLASS_3 + j] = cost_3 | (gain_3 & complement)
         scratch[CLASS_4 + j] = cost_4 | (gain_4 & complement)
         scratch[NEED + j] = ~gain | complement
-        scratch[BASE + j] = gain
+        scratch[FLIP + j] = gain
 
 
 @jit
@@ -143,11 +141,11 @@ def _costs_and_gains(up, down, up_costs):
     return (up & up_costs) | (down & ~up_costs), (down & up_costs) | (up & ~up_costs)
 
 
-@jit
+@jit_inline
 def _flip(scratch, at, spins, site, words):
     for i in range(words):
         j = at + i
-        spins[site + i] ^= (scratch[BELOW + j] & scratch[NEED + j]) ^ scratch[BASE + j]
+        spins[site + i] ^= scratch[FLIP + j]
 
 
 @jit
@@ -171,12 +169,14 @@ def update_block(spins, geometry, scratch, model, row, rows, parity, start, word
             classify(scratch, at, spins, site, side, up, down, length, sign, heat_bath)
     total = np.uint64(rows * words)
     padded = np.uint64((rows * words + 7) // 8 * 8)
+    for j in range(total, padded):
+        scratch[NEED + j] = ZERO  # fills up the last group of 8
     if field:
         compare_5(scratch, thresholds, padded)
-        settle(scratch, thresholds, 5, total)
+        settle(scratch, thresholds, True, padded)
     else:
         compare_2(scratch, thresholds, padded)
-        settle(scratch, thresholds, 2, total)
+        settle(scratch, thresholds, False, padded)
         if heat_bath:
             toss_coins(scratch, padded)
     for q in range(rows):
@@ -243,8 +243,8 @@ def count_replicas(spins, geometry, sign, counter, unsatisfied, ups):
     half = columns // 2
     taken = 0
     for row in range(0, rows, 2):
-        for start in range(0, half, BLOCK):
-            _count_two_rows(counter, spins, geometry, row, start, min(BLOCK, half - start), ALL, sign, taken)
+        for start in range(0, half, SLOTS):
+            _count_two_rows(counter, spins, geometry, row, start, min(SLOTS, half - start), ALL, sign, taken)
             taken += 1
         if columns % 2 == 1:
             _count_two_rows(counter, spins, geometry, row, half, 1, ZERO, sign, taken)

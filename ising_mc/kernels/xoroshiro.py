@@ -6,13 +6,13 @@ The bit-sliced kernels use each of the 64 output bits as a stream of its own, so
 
 import numpy as np
 
-from ising_mc.kernels._jit import jit
+from ising_mc.kernels._jit import jit_inline
 
 _17, _21, _28, _49 = np.uint64(17), np.uint64(21), np.uint64(28), np.uint64(49)
 _47, _36, _15 = np.uint64(47), np.uint64(36), np.uint64(15)
 
 
-@jit
+@jit_inline
 def next_bits(a, b):
     """64 random bits from the state (a, b), and the state after: (bits, a, b), all uint64."""
     total = a + b
