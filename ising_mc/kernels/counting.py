@@ -10,7 +10,7 @@ Two counters stand in one array, for unsatisfied bonds and for up spins; `at` is
 
 import numpy as np
 
-from ising_mc.kernels._jit import jit, jit_inline
+from ising_mc.kernels._jit import jit_inline
 from ising_mc.kernels.bernoulli import ZERO
 
 SLOTS = 64
@@ -23,14 +23,14 @@ WIDTH = np.uint64(SLOTS)
 ONE, TWO = np.uint64(1), np.uint64(2)
 
 
-@jit
+@jit_inline
 def carry_save(x, y, z):
     """The sum x + y + z of three bits a lane: (its 1 digit, its 2 digit)."""
     half = x ^ y
     return half ^ z, (half & z) | (x & y)
 
 
-@jit
+@jit_inline
 def take_carry(counter, at, words, level, earlier):
     """Take in the words of weight 2**level that stand in the CARRY section, after `earlier` ones of that weight."""
     while earlier & 1:
@@ -45,7 +45,7 @@ def take_carry(counter, at, words, level, earlier):
         counter[pending + j] = counter[at + CARRY + j]
 
 
-@jit
+@jit_inline
 def totals(counter, at, level, taken, out):
     """Add up the slots into out[lane] (64 integers), and clear the counter.
 

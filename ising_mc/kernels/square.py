@@ -253,7 +253,7 @@ def count_replicas(spins, geometry, sign, counter, unsatisfied, ups):
     totals(counter, UPS, 2, taken, ups)
 
 
-@jit
+@jit_inline
 def _count_two_rows(counter, spins, geometry, row, start, words, odd_mask, sign, earlier):
     """Count the right and down bonds of slots start ... in two rows, even and (where odd_mask is set) odd columns."""
     second_mask = ALL if row + 1 < geometry[0] else ZERO
