@@ -36,16 +36,39 @@ class Model:
         """Whether all energies are integers."""
         return float(self.J).is_integer() and float(self.h).is_integer()
 
-    def energy(
-        self, lattice: Square, unsatisfied: NDArray[np.integer], ups: NDArray[np.integer]
-    ) -> NDArray[np.float64]:
-        """Total energy H from the numbers of unsatisfied bonds and of up spins (any shape)."""
-        bonds = abs(self.J) * (2.0 * unsatisfied - lattice.n_bonds)
-        return bonds - self.h * (2.0 * ups - lattice.n_sites)
-
-    def ground_energy_bound(self, lattice: Square) -> float:
+    def largest_energy(self, lattice: Square) -> float:
         """A bound on |H|."""
         return abs(self.J) * lattice.n_bonds + abs(self.h) * lattice.n_sites
+
+    def energy_dtype(self, lattice: Square) -> np.dtype[Any]:
+        """Type of a total energy: int32 or int64 where all energies are integers, otherwise float64."""
+        if not self.is_integer:
+            return np.dtype(np.float64)
+        return smallest_integer(3 * self.largest_energy(lattice))  # larger numbers stand on the way to the energy
+
+    def energy(self, lattice: Square, unsatisfied: NDArray[np.integer], ups: NDArray[np.integer]) -> NDArray[Any]:
+        """Total energy H from the numbers of unsatisfied bonds and of up spins (any shape), as `energy_dtype`."""
+        dtype = self.energy_dtype(lattice)
+        number = float if dtype.kind == "f" else int
+        energy = unsatisfied.astype(dtype)
+        energy *= number(2 * abs(self.J))
+        energy -= number(abs(self.J) * lattice.n_bonds - self.h * lattice.n_sites)
+        if self.h != 0:
+            energy -= number(2 * self.h) * ups.astype(dtype)
+        return energy
+
+
+def magnetization(lattice: Square, ups: NDArray[np.integer]) -> NDArray[np.integer]:
+    """Total magnetization M from the numbers of up spins (any shape), int32 where that holds it, otherwise int64."""
+    total = ups.astype(smallest_integer(2 * lattice.n_sites))
+    total *= 2
+    total -= lattice.n_sites
+    return total
+
+
+def smallest_integer(largest: float) -> np.dtype[Any]:
+    """int32 where it holds +-largest, otherwise int64."""
+    return np.dtype(np.int32 if largest < 2**31 else np.int64)
 
 
 def kernel_model(model: Model, temperature: float, update: str) -> KernelModel:

@@ -4,10 +4,10 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from ising_mc.ising import LANES
+from ising_mc.ising import LANES, smallest_integer
 from ising_mc.kernels import bernoulli, counting
 from ising_mc.lattices import Square
-from ising_mc.run import Unit, magnetization_dtype, units_of
+from ising_mc.run import Unit, units_of
 from ising_mc.spec import RunSpec
 from ising_mc.store import progress_of
 
@@ -72,7 +72,7 @@ def _plan_system(spec: RunSpec, lattice: Square, units: list[Unit]) -> SystemPla
     attempts = [sweeps * lattice.n_sites * _lanes(unit) for unit in units]
     seconds = sum(n / (rates[unit.choice.update] * 1e9) for n, unit in zip(attempts, units, strict=True))
     useful = sum(sweeps * unit.attempts_per_sweep for unit in units)
-    item = units[0].dtype.itemsize + magnetization_dtype(lattice.n_sites).itemsize
+    item = spec.model.energy_dtype(lattice).itemsize + smallest_integer(2 * lattice.n_sites).itemsize
     spins = lattice.n_sites * _lanes(units[0]) // 8
     return SystemPlan(
         lattice.label,

@@ -28,7 +28,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from ising_mc.ising import State
+from ising_mc.ising import State, smallest_integer
 from ising_mc.observables import (
     QUANTITIES,
     TIME_SERIES,
@@ -37,7 +37,7 @@ from ising_mc.observables import (
     block_length,
     running_specific_heat,
 )
-from ising_mc.run import Unit, magnetization_dtype
+from ising_mc.run import Unit
 from ising_mc.spec import RunSpec
 
 SCHEMA_VERSION = 1
@@ -134,8 +134,10 @@ class _SystemWriter:
         series = self.group.create_group("timeseries")
         replicas, records = spec.replicas, spec.records
         shape = (len(self.points), replicas, records)
-        energy = self._create(series, "energy", shape, self.example.dtype, TIME_SERIES["energy"], "sweep")
-        spin_type = magnetization_dtype(lattice.n_sites)
+        energy = self._create(
+            series, "energy", shape, self.example.model.energy_dtype(lattice), TIME_SERIES["energy"], "sweep"
+        )
+        spin_type = smallest_integer(2 * lattice.n_sites)
         magnetization = self._create(series, "magnetization", shape, spin_type, TIME_SERIES["magnetization"], "sweep")
         heat_shape = (*shape[:2], len(self.group["block"]))
         heat = self._create(series, "specific_heat", heat_shape, float, TIME_SERIES["specific_heat"], "block")

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ising_mc.algorithms import PACKINGS, Choice, choose
-from ising_mc.ising import Model, Sampler
+from ising_mc.ising import Model, Sampler, magnetization
 from ising_mc.lattices import Square
 from ising_mc.spec import RunSpec, SpecError
 
@@ -33,26 +33,9 @@ class Unit:
         return f"{self.lattice.label}/T{self.temperature!r}/w{self.word:04d}"
 
     @property
-    def dtype(self) -> np.dtype:
-        """Type of its energy series: the smallest integer type that holds them, or float64 for real couplings."""
-        return energy_dtype(self.lattice, self.model)
-
-    @property
     def attempts_per_sweep(self) -> int:
         """Spin updates attempted in one sweep of all its replicas."""
         return self.lattice.n_sites * self.replicas
-
-
-def energy_dtype(lattice: Square, model: Model) -> np.dtype:
-    """int32 or int64 where all energies are integers, otherwise float64."""
-    if not model.is_integer:
-        return np.dtype(np.float64)
-    return magnetization_dtype(model.ground_energy_bound(lattice))
-
-
-def magnetization_dtype(largest: float) -> np.dtype:
-    """int32 where it holds +-largest, otherwise int64."""
-    return np.dtype(np.int32 if largest < 2**31 else np.int64)
 
 
 def units_of(spec: RunSpec) -> list[Unit]:
@@ -113,6 +96,6 @@ def advance(unit: Unit, sampler: Sampler, done: int, thermalization: int, sweeps
 def _stretch(
     unit: Unit, done: int, unsatisfied: NDArray[np.integer], ups: NDArray[np.integer], began: float
 ) -> Stretch:
-    magnetization = np.ascontiguousarray(2 * ups - unit.lattice.n_sites, magnetization_dtype(unit.lattice.n_sites))
-    energy = np.ascontiguousarray(unit.model.energy(unit.lattice, unsatisfied, ups), unit.dtype)
-    return Stretch(done, energy, magnetization, time.perf_counter() - began)
+    unsatisfied, ups = np.ascontiguousarray(unsatisfied), np.ascontiguousarray(ups)
+    energy = unit.model.energy(unit.lattice, unsatisfied, ups)
+    return Stretch(done, energy, magnetization(unit.lattice, ups), time.perf_counter() - began)

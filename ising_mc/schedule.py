@@ -156,7 +156,7 @@ class Runner:
         finally:
             self._stop.set()
             while any(thread.is_alive() for thread in threads):  # a full queue must not hold them up
-                _drain(self._handed_over)
+                list(_drain(self._handed_over))
                 time.sleep(POLL_SECONDS / 10)
         self.timings.wall += time.monotonic() - began
         return all(self.store.done(unit.key) >= self.end for unit in self.units)

@@ -273,7 +273,7 @@ def time_series(
         sampler.start(seed, f"validate {lattice.label}", temperature, word, "up")
         sampler.sweep(plan.thermalization)
         unsatisfied, ups = sampler.sample(plan.sweeps, 1)
-        energies.append(model.energy(lattice, unsatisfied, ups).T)
+        energies.append(model.energy(lattice, unsatisfied, ups).T.astype(np.float64))
         magnetizations.append(2.0 * ups.T - lattice.n_sites)
     return np.concatenate(energies), np.concatenate(magnetizations)
 
@@ -371,7 +371,7 @@ def check_counters(sampler: Sampler, lattice: Square, model: Model) -> Check:
     energy = -model.J * (spins * neighbours).sum((1, 2)) - model.h * spins.sum((1, 2))
     difference = np.abs(model.energy(lattice, unsatisfied[-1], ups[-1]) - energy).max()
     wrong = int(np.count_nonzero(2 * ups[-1].astype(np.int64) - lattice.n_sites != spins.sum((1, 2))))
-    tolerance = 1e-12 * model.ground_energy_bound(lattice)
+    tolerance = 1e-12 * model.largest_energy(lattice)
     kind = "by sites" if sampler.lanes == 1 else "by replicas"
     return Check(
         f"counters, {lattice.rows} x {lattice.columns} packed {kind}, J = {model.J:g}, h = {model.h:g}",

@@ -27,7 +27,7 @@ ONE, TWO = np.uint64(1), np.uint64(2)
 def carry_save(x, y, z):
     """The sum x + y + z of three bits a lane: (its 1 digit, its 2 digit)."""
     half = x ^ y
-    return half ^ z, (half & z) | (x & y)
+    return half ^ z, (half & z) | (~half & x)  # where x and y agree, they are the carry
 
 
 @jit_inline
@@ -46,8 +46,8 @@ def take_carry(counter, at, words, level, earlier):
 
 
 @jit_inline
-def totals(counter, at, level, taken, out):
-    """Add up the slots into out[lane] (64 integers), and clear the counter.
+def totals(counter, at, width, level, taken, out):
+    """Add up the first `width` slots into out[lane] (64 integers), and clear the counter.
 
     level, taken: where `take_carry` came in, and how many carries it took.
     """
@@ -56,15 +56,7 @@ def totals(counter, at, level, taken, out):
         if not (taken >> (levels - level)) & 1:  # what stands there was taken up long ago
             counter[at + PENDING + np.uint64(levels * SLOTS) :][:SLOTS] = ZERO
         levels += 1
-    # the carries still pending are one more number to add
-    _fold(counter, at, at + PENDING, levels, SLOTS)
-    _fold(counter, at, at + WIDTH // TWO, levels + 1, SLOTS // 2)
-    _fold(counter, at, at + WIDTH // np.uint64(4), levels + 2, SLOTS // 4)
-    _fold(counter, at, at + WIDTH // np.uint64(8), levels + 3, SLOTS // 8)
-    _fold(counter, at, at + WIDTH // np.uint64(16), levels + 4, SLOTS // 16)
-    _fold(counter, at, at + WIDTH // np.uint64(32), levels + 5, SLOTS // 32)
-    _fold(counter, at, at + WIDTH // np.uint64(64), levels + 6, SLOTS // 64)
-    levels += 7
+    levels = _add_slots(counter, at, width, levels)
     for lane in range(np.uint64(64)):
         counter[at + CARRY + lane] = ZERO
     for k in range(np.uint64(levels)):
@@ -73,9 +65,33 @@ def totals(counter, at, level, taken, out):
             counter[at + CARRY + lane] |= ((digit >> lane) & ONE) << k
     for lane in range(64):
         out[lane] = counter[at + CARRY + np.uint64(lane)]
-    for i in range(np.uint64(levels * SLOTS)):
-        counter[at + i] = ZERO
-        counter[at + PENDING + i] = ZERO
+    for k in range(np.uint64(levels)):
+        for j in range(width):
+            counter[at + k * WIDTH + j] = ZERO
+            counter[at + PENDING + k * WIDTH + j] = ZERO
+
+
+@jit_inline
+def _add_slots(counter, at, width, levels):
+    """Add slots and pending carries into slot 0, halving their number; the number of levels after that.
+
+    The widths are written out, because only a loop of known length is worth vectorising here.
+    """
+    if width > np.uint64(32):
+        _fold(counter, at, at + PENDING, levels, 64)
+        _fold(counter, at, at + np.uint64(32), levels + 1, 32)
+        levels += 2
+    else:
+        _fold(counter, at, at + PENDING, levels, 32)
+        levels += 1
+    if width > np.uint64(16):
+        _fold(counter, at, at + np.uint64(16), levels, 16)
+        levels += 1
+    _fold(counter, at, at + np.uint64(8), levels, 8)
+    _fold(counter, at, at + np.uint64(4), levels + 1, 4)
+    _fold(counter, at, at + np.uint64(2), levels + 2, 2)
+    _fold(counter, at, at + np.uint64(1), levels + 3, 1)
+    return levels + 4
 
 
 @jit_inline

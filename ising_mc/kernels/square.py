@@ -241,20 +241,24 @@ def count_replicas(spins, geometry, sign, counter, unsatisfied, ups):
     """Unsatisfied bonds and up spins of each of the 64 replicas, into two arrays of 64."""
     rows, columns, _, _ = geometry
     half = columns // 2
+    width = 16
+    while width < min(half + columns % 2, SLOTS):
+        width *= 2
+    used = np.uint64(width)
     taken = 0
     for row in range(0, rows, 2):
         for start in range(0, half, SLOTS):
-            _count_two_rows(counter, spins, geometry, row, start, min(SLOTS, half - start), ALL, sign, taken)
+            _count_two_rows(counter, spins, geometry, row, start, min(SLOTS, half - start), used, ALL, sign, taken)
             taken += 1
         if columns % 2 == 1:
-            _count_two_rows(counter, spins, geometry, row, half, 1, ZERO, sign, taken)
+            _count_two_rows(counter, spins, geometry, row, half, 1, used, ZERO, sign, taken)
             taken += 1
-    totals(counter, BONDS, 3, taken, unsatisfied)
-    totals(counter, UPS, 2, taken, ups)
+    totals(counter, BONDS, used, 3, taken, unsatisfied)
+    totals(counter, UPS, used, 2, taken, ups)
 
 
 @jit_inline
-def _count_two_rows(counter, spins, geometry, row, start, words, odd_mask, sign, earlier):
+def _count_two_rows(counter, spins, geometry, row, start, words, width, odd_mask, sign, earlier):
     """Count the right and down bonds of slots start ... in two rows, even and (where odd_mask is set) odd columns."""
     second_mask = ALL if row + 1 < geometry[0] else ZERO
     second_row = min(row + 1, geometry[0] - 1)
@@ -289,7 +293,7 @@ def _count_two_rows(counter, spins, geometry, row, start, words, odd_mask, sign,
         counter[UPS + j], counter[UPS + WIDTH + j] = up_1, up_2
         counter[CARRY + j], counter[UPS + CARRY + j] = carry, up_carry
     # slots beyond `words` must not bring old carries
-    for j in range(np.uint64(words), WIDTH):
+    for j in range(np.uint64(words), width):
         counter[CARRY + j], counter[UPS + CARRY + j] = ZERO, ZERO
-    take_carry(counter, BONDS, WIDTH, 3, earlier)
-    take_carry(counter, UPS, WIDTH, 2, earlier)
+    take_carry(counter, BONDS, width, 3, earlier)
+    take_carry(counter, UPS, width, 2, earlier)
