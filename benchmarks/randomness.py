@@ -95,7 +95,7 @@ def chunks(generator: str, lane: int | None, position: int | None, seed: int) ->
     """Endless random bytes.
 
     lane: the bit of the words, or None for whole words;  position: the place in the block, or None for all
-    `BLOCK` generators in turn, as the kernels draw from them.
+    `BLOCK` generators, one word from each in turn.
     """
     if generator == "shake256":  # a cryptographic reference
         for count in range(2**62):

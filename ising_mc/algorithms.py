@@ -62,9 +62,10 @@ def _choose_packing(lattice: Square, replicas: int, packing: str) -> tuple[str, 
     refusal = site_packing_refusal(lattice)
     if replicas <= FEW_REPLICAS and not refusal:
         return "sites", f"64 sites a word, because {replicas} replicas would not fill words of 64"
-    if replicas % LANES == 0:
-        return "replicas", f"64 replicas a word fill {replicas // LANES} word(s)"
-    return "replicas", "64 replicas a word" + (f", because {refusal}" if replicas <= FEW_REPLICAS else "")
+    words = -(-replicas // LANES)
+    idle = words * LANES - replicas
+    fill = f"{words} word(s)" + (f", {idle} bits idle" if idle else "")
+    return "replicas", f"64 replicas a word: {fill}" + (f"; {refusal}" if replicas <= FEW_REPLICAS else "")
 
 
 def _choose_update(lattice: Square, model: Model, temperature: float, update: str) -> tuple[str, str, str]:

@@ -58,10 +58,13 @@ class PointResults:
     p_value: float
 
 
-def analyse(energy: Series, magnetization: Series, n_sites: int, temperature: float, mixed: bool) -> PointResults:
+def analyse(
+    energy: Series, magnetization: Series, n_sites: int, temperature: float, mixed: bool, field: bool = False
+) -> PointResults:
     """Results of one point from its time series, (replica, measurement) each.
 
-    tau_int comes in units of the sampling interval.  `mixed`: even replicas started up, odd ones at random.
+    tau_int comes in units of the sampling interval.  `mixed`: even replicas started up, odd ones at random;
+    `field`: there is one, so that <m> is not 0 by symmetry.
     """
     e, m = energy / n_sites, magnetization / n_sites
     absolute, square = np.abs(m), m * m
@@ -72,9 +75,10 @@ def analyse(energy: Series, magnetization: Series, n_sites: int, temperature: fl
         "abs_magnetization_per_site": statistics.mean(absolute),
         "specific_heat": _derived(lambda e1, e2: N * (e2 - e1**2) / T**2, e, e * e),
         "susceptibility": _derived(lambda a, m2: N * (m2 - a**2) / T, absolute, square),
-        "susceptibility_symmetric": statistics.mean(square * (N / T)),
         "binder_cumulant": _derived(lambda m2, m4: 1 - m4 / (3 * m2**2), square, square * square),
     }
+    if not field:
+        estimates["susceptibility_symmetric"] = statistics.mean(square * (N / T))
     return PointResults(estimates, *_verdict(e, absolute, mixed))
 
 

@@ -292,7 +292,7 @@ def read_results(path: Path) -> list[SystemResults]:
                     for name, data in system["results"].items()
                 },
             )
-            for label, system in file["systems"].items()
+            for label, system in sorted(file["systems"].items(), key=lambda item: int(item[1].attrs["n_sites"]))
         ]
 
 

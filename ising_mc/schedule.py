@@ -283,7 +283,8 @@ def _write(runner: Runner, out: Path, began: str) -> None:
         if runner.interrupted:
             raise InterruptedError
         series = energy.astype(np.float64), magnetization.astype(np.float64)
-        return analyse(*series, unit.lattice.n_sites, unit.temperature, spec.start == "mixed")
+        mixed, field = spec.start == "mixed", spec.model.h != 0
+        return analyse(*series, unit.lattice.n_sites, unit.temperature, mixed, field)
 
     attributes: dict[str, dict[str, Any]] = {
         "provenance": provenance.collect(runner.threads, began),
