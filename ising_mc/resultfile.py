@@ -17,12 +17,13 @@ It opens with h5py, and with xarray (engine h5netcdf) as a DataTree.
 import json
 import os
 import zlib
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import h5py
 import numpy as np
@@ -44,6 +45,7 @@ SCHEMA_VERSION = 1
 CONVENTIONS = "ising_mc-1"
 CHUNK_REPLICAS, CHUNK_SWEEPS = 16, 2000
 Array = NDArray[Any]
+Chunk = tuple[tuple[int, int, int], bytes]  # where it goes, and its compressed bytes
 Analysis = Callable[[Array, Array, Unit], PointResults]
 
 
@@ -72,13 +74,13 @@ def write_result(
     spec: RunSpec,
     units: Sequence[Unit],
     analyse: Analysis,
-    pool: Executor,
+    threads: int,
     attributes: dict[str, dict[str, Any]],
     tick: Callable[[], None],
 ) -> None:
     """Write the whole file under another name, and rename it.
 
-    analyse: results from the series of all replicas of one point;  attributes: of /provenance and /timings;
+    threads: how many analyse and compress;  analyse: results from the series of all replicas of one point;  attributes: of /provenance and /timings;
     tick: called after every point.  Raises StoreError where the file cannot be written.
     """
     partial = out.with_name(out.name + ".tmp")
@@ -97,22 +99,32 @@ def write_result(
             for lattice in spec.lattices:
                 own = [unit for unit in units if unit.lattice == lattice]
                 group = file.create_group(f"systems/{lattice.label}")
-                _SystemWriter(source, spec, own, group, pool).write(analyse, tick)
+                _SystemWriter(source, spec, own, group, threads).write(analyse, tick)
         sync_and_rename(partial, out)
     except (OSError, RuntimeError) as error:
-        partial.unlink(missing_ok=True)
         if isinstance(error, StoreError):
             raise
         raise StoreError(
             f"cannot write {out}: {first_line(error)}; all samples are safe in its .parts folder, run again"
         ) from error
+    finally:
+        partial.unlink(missing_ok=True)  # nothing is there where the renaming was reached
+
+
+class _Point(NamedTuple):
+    """One temperature of one system, ready to be written."""
+
+    results: PointResults
+    heat: Array
+    energy: list[Chunk]
+    magnetization: list[Chunk]
 
 
 class _SystemWriter:
     """Writes one system into the result file, temperature by temperature."""
 
-    def __init__(self, source: Source, spec: RunSpec, units: list[Unit], group: h5py.Group, pool: Executor) -> None:
-        self.source, self.spec, self.group, self.pool = source, spec, group, pool
+    def __init__(self, source: Source, spec: RunSpec, units: list[Unit], group: h5py.Group, threads: int) -> None:
+        self.source, self.spec, self.group, self.threads = source, spec, group, threads
         self.points = [[unit for unit in units if unit.temperature == T] for T in spec.temperatures]
         self.example = units[0]
 
@@ -132,8 +144,7 @@ class _SystemWriter:
         )
         self._write_scales()
         series = self.group.create_group("timeseries")
-        replicas, records = spec.replicas, spec.records
-        shape = (len(self.points), replicas, records)
+        shape = (len(self.points), spec.replicas, spec.records)
         energy = self._create(
             series, "energy", shape, self.example.model.energy_dtype(lattice), TIME_SERIES["energy"], "sweep"
         )
@@ -141,19 +152,34 @@ class _SystemWriter:
         magnetization = self._create(series, "magnetization", shape, spin_type, TIME_SERIES["magnetization"], "sweep")
         heat_shape = (*shape[:2], len(self.group["block"]))
         heat = self._create(series, "specific_heat", heat_shape, float, TIME_SERIES["specific_heat"], "block")
-        results = []
-        for t, units in enumerate(self.points):
-            parts = list(self.pool.map(lambda unit: self.source.series(unit.key), units))
-            e, m = (np.concatenate([part[i] for part in parts])[:, :records] for i in range(2))
-            verdict = self.pool.submit(analyse, e, m, units[0])
-            for dataset, values in ((energy, e), (magnetization, m)):
-                for offset, raw in self.pool.map(_compressed, _chunks(values, dataset.chunks, t)):
-                    dataset.id.write_direct_chunk(offset, raw)
-            heat[t] = running_specific_heat(e.astype(np.float64), lattice.n_sites, units[0].temperature)
-            results.append(verdict.result())
-            tick()
+        results: list[PointResults] = []
+        with ThreadPoolExecutor(self.threads) as pool:
+            jobs: deque[Future[_Point]] = deque()
+            for t in range(len(self.points)):
+                # a few points ahead, so that no thread waits, but memory holds only a few
+                while len(jobs) <= self.threads and t + len(jobs) < len(self.points):
+                    jobs.append(pool.submit(self._prepare, t + len(jobs), energy.chunks, analyse))
+                point = jobs.popleft().result()
+                for dataset, chunks in ((energy, point.energy), (magnetization, point.magnetization)):
+                    for offset, raw in chunks:
+                        dataset.id.write_direct_chunk(offset, raw)
+                heat[t] = point.heat
+                results.append(point.results)
+                tick()
         self._write_results(results)
         self._write_final()
+
+    def _prepare(self, t: int, chunks: tuple[int, ...], analyse: Analysis) -> "_Point":
+        """All of one temperature that needs no file: read its series, analyse and compress them."""
+        units = self.points[t]
+        parts = [self.source.series(unit.key) for unit in units]
+        e, m = (np.concatenate([part[i] for part in parts])[:, : self.spec.records] for i in range(2))
+        return _Point(
+            analyse(e, m, units[0]),
+            running_specific_heat(e.astype(np.float64), units[0].lattice.n_sites, units[0].temperature),
+            [_compressed(chunk) for chunk in _chunks(e, chunks, t)],
+            [_compressed(chunk) for chunk in _chunks(m, chunks, t)],
+        )
 
     def _write_scales(self) -> None:
         spec = self.spec
@@ -306,8 +332,8 @@ def _chunks(
             yield (t, row, column), values[row : row + height, column : column + width], (height, width)
 
 
-def _compressed(job: tuple[tuple[int, int, int], Array, tuple[int, ...]]) -> tuple[tuple[int, int, int], bytes]:
-    """Shuffle and deflate a chunk as HDF5's filters do, but outside its global lock, so that threads share the work."""
+def _compressed(job: tuple[tuple[int, int, int], Array, tuple[int, ...]]) -> Chunk:
+    """Shuffle and deflate a chunk as HDF5's filters do, but outside its lock, so that threads share the work."""
     offset, values, shape = job
     if values.shape != shape:
         full = np.zeros(shape, values.dtype)

@@ -9,7 +9,6 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -248,6 +247,10 @@ def _drain(items: "queue.Queue[Commit | BaseException]") -> Iterator[Commit | Ba
             return
 
 
+class _StoppedError(Exception):
+    """A signal came while the result file was written."""
+
+
 def execute(
     spec: RunSpec, out: Path, threads: int, time_limit: float | None = None, watcher: Watcher | None = None
 ) -> bool:
@@ -269,7 +272,7 @@ def execute(
                 return False
             try:
                 _write(runner, out, began)
-            except InterruptedError:
+            except _StoppedError:
                 return False
         store.remove_parts()
     return True
@@ -281,7 +284,7 @@ def _write(runner: Runner, out: Path, began: str) -> None:
 
     def analysis(energy: Array, magnetization: Array, unit: Unit) -> PointResults:
         if runner.interrupted:
-            raise InterruptedError
+            raise _StoppedError
         series = energy.astype(np.float64), magnetization.astype(np.float64)
         mixed, field = spec.start == "mixed", spec.model.h != 0
         return analyse(*series, unit.lattice.n_sites, unit.temperature, mixed, field)
@@ -290,8 +293,7 @@ def _write(runner: Runner, out: Path, began: str) -> None:
         "provenance": provenance.collect(runner.threads, began),
         "timings": runner.timings.attributes(),
     }
-    with ThreadPoolExecutor(runner.threads) as pool:
-        write_result(out, runner.store, spec, runner.units, analysis, pool, attributes, tick)
+    write_result(out, runner.store, spec, runner.units, analysis, runner.threads, attributes, tick)
 
 
 @contextmanager
