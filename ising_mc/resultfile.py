@@ -14,8 +14,10 @@
 It opens with h5py, and with xarray (engine h5netcdf) as a DataTree.
 """
 
+import errno
 import json
 import os
+import shutil
 import zlib
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -43,6 +45,7 @@ from ising_mc.spec import RunSpec
 
 SCHEMA_VERSION = 1
 CONVENTIONS = "ising_mc-1"
+FULL_DISK = 1 << 20  # bytes left where a write failed
 CHUNK_REPLICAS, CHUNK_SWEEPS = 16, 2000
 Array = NDArray[Any]
 Chunk = tuple[tuple[int, int, int], bytes]  # where it goes, and its compressed bytes
@@ -80,8 +83,9 @@ def write_result(
 ) -> None:
     """Write the whole file under another name, and rename it.
 
-    threads: how many analyse and compress;  analyse: results from the series of all replicas of one point;  attributes: of /provenance and /timings;
-    tick: called after every point.  Raises StoreError where the file cannot be written.
+    threads: how many analyse and compress;  analyse: results from the series of all replicas of one point;
+    attributes: of /provenance and /timings;  tick: called after every point.  Raises StoreError where the file
+    cannot be written.
     """
     partial = out.with_name(out.name + ".tmp")
     try:
@@ -105,7 +109,7 @@ def write_result(
         if isinstance(error, StoreError):
             raise
         raise StoreError(
-            f"cannot write {out}: {first_line(error)}; all samples are safe in its .parts folder, run again"
+            f"cannot write {out}: {why_not(error, out)}; all samples are safe in its .parts folder, run again"
         ) from error
     finally:
         partial.unlink(missing_ok=True)  # nothing is there where the renaming was reached
@@ -363,3 +367,12 @@ def first_line(error: BaseException) -> str:
     """What went wrong, in one line."""
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     return text.strip().splitlines()[0] if text.strip() else type(error).__name__
+
+
+def why_not(error: BaseException, path: Path) -> str:
+    """Why a file could not be written: HDF5 itself does not tell of a full disk."""
+    try:
+        full = shutil.disk_usage(path.parent).free < FULL_DISK
+    except OSError:
+        full = False
+    return os.strerror(errno.ENOSPC) if full else first_line(error)

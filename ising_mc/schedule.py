@@ -142,7 +142,7 @@ class Runner:
         # one unit at a time with all threads on it, if there are too few units for all threads
         workers = min(self.threads, len(left))
         per_unit = max(1, self.threads // workers) if workers else 1
-        if per_unit > 1 and all(unit.choice.packing == "sites" for unit in left):
+        if per_unit > 1 and any(unit.choice.packing == "sites" for unit in left):
             workers, per_unit = 1, self.threads
         self._compile(left, per_unit)
         began = time.monotonic()

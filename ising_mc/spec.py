@@ -1,7 +1,6 @@
 """The run file: TOML to frozen dataclasses.  Every error is one sentence that names the key and what is allowed."""
 
 import difflib
-import math
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -25,6 +24,8 @@ KEYS: dict[str, tuple[str, ...]] = {
 TEMPERATURE_KEYS = ("start", "stop", "num")
 TEMPERATURE_DIGITS = 12  # of an evenly spaced grid, so that a finer grid contains a coarser one bit for bit
 LARGEST_SEED = 2**63 - 1
+LARGEST = 1e9  # of couplings, fields and temperatures: total energies then stay within 64 bits
+TEMPERATURE_RANGE = f"from {1 / LARGEST:g} to {LARGEST:g}"
 
 
 class SpecError(ValueError):
@@ -112,6 +113,8 @@ def parse(text: str, default_name: str = "run") -> RunSpec:
     reader.choice("lattice.boundary", ("periodic",), "periodic")
     reader.choice("couplings.kind", ("uniform",), "uniform")
     B, mu = reader.number("field.B", 0.0), reader.number("field.mu", 1.0)
+    if abs(mu * B) > LARGEST:
+        raise SpecError(f"field.mu times field.B must be a number within +-{LARGEST:g}, not {mu * B:g}")
     spec = RunSpec(
         name=reader.name("run.name", default_name),
         seed=reader.seed("run.seed"),
@@ -166,8 +169,8 @@ class _Reader:
     def number(self, key: str, default: float, positive: bool = False) -> float:
         value = self.get(key, default)
         if not _is_number(value) or (positive and value <= 0):
-            kind = "a positive number" if positive else "a finite number"
-            raise SpecError(f"{key} must be {kind}, not {value!r}")
+            kind = f"a positive number up to {LARGEST:g}" if positive else f"a number within +-{LARGEST:g}"
+            raise SpecError(f"{key} must be {kind}, not {_cut(value)}")
         return float(value)
 
     def integer(self, key: str, default: int, smallest: int) -> int:
@@ -220,8 +223,8 @@ class _Reader:
         if not value:
             raise SpecError(f"{key} is empty: give at least one temperature")
         for T in value:
-            if not _is_number(T) or T <= 0:
-                raise SpecError(f"{key}: a temperature must be a positive number, not {T!r}")
+            if not _is_temperature(T):
+                raise SpecError(f"{key}: a temperature must be a positive number {TEMPERATURE_RANGE}, not {_cut(T)}")
         _no_repeats(key, [float(T) for T in value])
         return tuple(float(T) for T in value)
 
@@ -235,14 +238,24 @@ class _Reader:
         if isinstance(num, bool) or not isinstance(num, int) or num < 1:
             raise SpecError(f"{key}: num must be a whole number of at least 1, not {num!r}")
         for T in (start, stop):
-            if not _is_number(T) or T <= 0:
-                raise SpecError(f"{key}: a temperature must be a positive number, not {T!r}")
+            if not _is_temperature(T):
+                raise SpecError(f"{key}: a temperature must be a positive number {TEMPERATURE_RANGE}, not {_cut(T)}")
         step = (stop - start) / max(num - 1, 1)
         return [float(f"{start + i * step:.{TEMPERATURE_DIGITS}g}") for i in range(num)]
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= LARGEST
+
+
+def _is_temperature(value: Any) -> bool:
+    return _is_number(value) and bool(value >= 1 / LARGEST)
+
+
+def _cut(value: Any) -> str:
+    """A value as it stands in the file, unless it is too long for a sentence."""
+    text = repr(value) if not isinstance(value, int) or abs(value) < 10**40 else "a number of more than 40 digits"
+    return text if len(text) < 60 else f"{text[:56]}..."
 
 
 def _no_repeats(key: str, values: Sequence[Any]) -> None:

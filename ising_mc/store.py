@@ -4,7 +4,8 @@ While it runs, nothing is written into the result file.  ``<OUT>.parts/`` holds
 
     run.json            identity and seed of the run
     lock                held by the process that works here
-    seg-000012.h5       the stretches of every time series since the segment before, with the full state after them
+    seg-000012.h5       the stretches of every time series since the segment before, with the full state after them,
+                        behind a user block with a checksum of it all
 
 A segment is written under another name, closed, synced and renamed, so it is there as a whole or not at all, and data
 and state commit together.  The result file is made from the segments, again by renaming, and then the parts go.
@@ -15,7 +16,7 @@ import json
 import os
 import shutil
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,6 +28,9 @@ import numpy as np
 from ising_mc.ising import State
 from ising_mc.resultfile import SCHEMA_VERSION, Array, StoreError, first_line, open_result, sync_and_rename
 from ising_mc.spec import RunSpec
+
+USER_BLOCK = 512  # HDF5 leaves so many bytes at the beginning of a file to its user
+HEADER = {"identity": dict, "seed": int, "sweeps": int, "temperatures": list}  # of run.json
 
 
 @dataclass(frozen=True)
@@ -98,11 +102,7 @@ class Store:
             _refuse_changes(out, header, spec)
             seed = header["seed"]
         store = Store(out, draw_seed() if seed is None else seed)
-        if out.exists():
-            store._read_result()
-        for segment in segments(store.parts):
-            store._read_segment(segment)
-            store._next_segment = int(segment.stem.split("-")[1]) + 1
+        store._read_all()
         header = {
             "schema_version": SCHEMA_VERSION,
             "identity": spec.identity(),
@@ -112,6 +112,14 @@ class Store:
         }
         _write_text(store.parts / "run.json", json.dumps(header, indent=1))
         return store
+
+    def _read_all(self) -> None:
+        if self.out.exists():
+            self._read_result()
+        paths = segments(self.parts)
+        for path in paths:
+            self._read_segment(path, last=path == paths[-1])
+            self._next_segment = int(path.stem.split("-")[1]) + 1
 
     def _read_result(self) -> None:
         with open_result(self.out) as file:
@@ -141,31 +149,33 @@ class Store:
             final = file[f"systems/{label}/final"]
             return State(final["spins"][t, word], final["random_state"][t, word])
 
-    def _read_segment(self, path: Path) -> None:
+    def _read_segment(self, path: Path, last: bool) -> None:
+        """Take in a segment; raises FileNotFoundError where it went away, as it does when a run ends."""
         try:
-            with h5py.File(path, "r") as file:
+            with _open_segment(path) as file:
                 for key, group in _unit_groups(file):
-                    if _checksum(group) != group.attrs["crc32"]:
-                        raise OSError("its checksum does not match")
-                    known = self.progress.setdefault(key, Progress())
-                    first, done = int(group.attrs["first"]), int(group.attrs["done"])
-                    if done <= known.done:
-                        continue  # the result file has it already: the run was killed before it removed its parts
-                    if first != known.done:
-                        raise StoreError(
-                            f"{path.parent} lacks a segment before {path.name}: {key} goes on at sweep {first}, "
-                            f"but only {known.done} are there; put the missing segment back"
-                        )
-                    known.done = done
-                    known.pieces.append(lambda path=path, key=key: _read_series(path, key))  # type: ignore[misc]
-                    known.read_state = lambda path=path, key=key: _read_state(path, key)
-        except (OSError, KeyError, RuntimeError, ValueError) as error:
-            if isinstance(error, StoreError):
-                raise
+                    self._take(path, key, int(group.attrs["first"]), int(group.attrs["done"]))
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            which = "it" if last else "it and all later ones"
             raise StoreError(
-                f"segment {path} is damaged ({first_line(error)}): move it away, and the run goes on from the "
+                f"segment {path} is damaged ({first_line(error)}): move {which} away, and the run goes on from the "
                 "segment before"
             ) from error
+
+    def _take(self, path: Path, key: str, first: int, done: int) -> None:
+        known = self.progress.setdefault(key, Progress())
+        if done <= known.done:
+            return  # the result file has it already: the run was killed before it removed its parts
+        if first != known.done:
+            raise StoreError(
+                f"{path.parent} lacks a segment before {path.name}: {key} goes on at sweep {first}, "
+                f"but only {known.done} are there; put the missing segment back"
+            )
+        known.done = done
+        known.pieces.append(lambda: _read_series(path, key))
+        known.read_state = lambda: _read_state(path, key)
 
     def write_segment(self, commits: Sequence[Commit]) -> None:
         """Commit stretches of several units at once.
@@ -176,21 +186,16 @@ class Store:
         path = self.parts / f"seg-{self._next_segment:06d}.h5"
         partial = path.with_suffix(".tmp")
         try:
-            with h5py.File(partial, "w") as file:
-                for commit in commits:
-                    _write_commit(file.create_group(commit.key), commit)
+            partial.write_bytes(_segment_bytes(commits))
             sync_and_rename(partial, path)
-        except (OSError, RuntimeError) as error:
+        except OSError as error:
             partial.unlink(missing_ok=True)
             raise StoreError(
                 f"cannot write {path}: {first_line(error)}; what was saved before is safe, run again to go on"
             ) from error
         self._next_segment += 1
         for commit in commits:
-            known = self.progress.setdefault(commit.key, Progress())
-            known.done = commit.done
-            known.pieces.append(lambda path=path, key=commit.key: _read_series(path, key))  # type: ignore[misc]
-            known.read_state = lambda path=path, key=commit.key: _read_state(path, key)
+            self._take(path, commit.key, commit.first, commit.done)
 
     def series(self, key: str) -> tuple[Array, Array]:
         """All of the energy and magnetization of a unit, (replica, measurement) each."""
@@ -233,10 +238,14 @@ def read_header(out: Path) -> dict[str, Any] | None:
     text = parts_folder(out) / "run.json"
     if text.exists():
         try:
-            header: dict[str, Any] = json.loads(text.read_text())
-        except (OSError, ValueError) as error:
-            raise StoreError(f"{text} is damaged ({first_line(error)})") from error
-        return header
+            header = json.loads(text.read_text())
+            if not all(isinstance(header[key], kind) for key, kind in HEADER.items()):
+                raise ValueError("something in it has the wrong type")
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise StoreError(
+                f"{text} is damaged ({first_line(error)}): put it back from a copy, or choose another -o"
+            ) from error
+        return dict(header)
     if not out.exists():
         return None
     with open_result(out) as file:
@@ -254,14 +263,18 @@ def progress_of(out: Path, spec: RunSpec) -> "Store":
 
     Raises StoreError for damaged files and for a run file that has changed.
     """
+    try:
+        return _progress_of(out, spec)
+    except FileNotFoundError:  # the run ended just now and removed its parts
+        return _progress_of(out, spec)
+
+
+def _progress_of(out: Path, spec: RunSpec) -> "Store":
     header = read_header(out)
     store = Store(out, -1 if header is None else header["seed"])
     if header is not None:
         _refuse_changes(out, header, spec)
-    if out.exists():
-        store._read_result()
-    for segment in segments(store.parts):
-        store._read_segment(segment)
+    store._read_all()
     return store
 
 
@@ -318,24 +331,33 @@ def _joined(commits: Sequence[Commit]) -> list[Commit]:
     ]
 
 
-def _write_commit(group: h5py.Group, commit: Commit) -> None:
-    group.create_dataset("energy", data=commit.energy)
-    group.create_dataset("magnetization", data=commit.magnetization)
-    group.create_dataset("spins", data=commit.state.spins)
-    group.create_dataset("random_state", data=commit.state.random)
-    group.attrs.update(first=commit.first, done=commit.done)
-    group.attrs["crc32"] = _crc32((commit.energy, commit.magnetization, commit.state.random, commit.state.spins))
+def _segment_bytes(commits: Sequence[Commit]) -> bytes:
+    """An HDF5 file of commits, made in memory, behind a user block with the checksum of all the rest."""
+    with h5py.File("segment", "w", driver="core", backing_store=False) as file:
+        for commit in commits:
+            group = file.create_group(commit.key)
+            group.create_dataset("energy", data=commit.energy)
+            group.create_dataset("magnetization", data=commit.magnetization)
+            group.create_dataset("spins", data=commit.state.spins)
+            group.create_dataset("random_state", data=commit.state.random)
+            group.attrs.update(first=commit.first, done=commit.done)
+        file.flush()
+        image: bytes = file.id.get_file_image()
+    return _user_block(image) + image
 
 
-def _checksum(group: h5py.Group) -> int:
-    return _crc32(group[name][()] for name in ("energy", "magnetization", "random_state", "spins"))
+def _user_block(image: bytes) -> bytes:
+    return f"ising_mc segment, crc32 {zlib.crc32(image):08x}\n".encode().ljust(USER_BLOCK, b"\0")
 
 
-def _crc32(arrays: Iterable[Array]) -> int:
-    value = 0
-    for array in arrays:
-        value = zlib.crc32(array.tobytes(), value)
-    return value
+@contextmanager
+def _open_segment(path: Path) -> Iterator[h5py.File]:
+    """Open a segment after checking it byte for byte; raises OSError where it is damaged."""
+    content = path.read_bytes()
+    if content[:USER_BLOCK] != _user_block(content[USER_BLOCK:]):
+        raise OSError("its checksum does not match")
+    with h5py.File(path, "r") as file:
+        yield file
 
 
 def _lock(descriptor: int, out: Path) -> None:

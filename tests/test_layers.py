@@ -75,7 +75,8 @@ def test_imports_point_down(path: Path) -> None:
 @pytest.mark.parametrize("library", PLACES)
 def test_each_library_has_its_place(library: str) -> None:
     users = {module_of(path) for path in SOURCES if library in {name.split(".")[0] for name in imports(path)}}
-    assert users == PLACES[library]
+    assert users
+    assert users <= PLACES[library]
 
 
 def test_kernels_know_only_numpy_and_numba() -> None:

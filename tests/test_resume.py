@@ -159,7 +159,8 @@ def test_signals_while_the_result_is_written(number: signal.Signals, small_data:
     path, out = write(tmp_path, toml()), tmp_path / "run.h5"
     send = (
         "import os, signal, ising_mc.screen as s\nold = s.RunProgress.analysing\n"
-        f"def analysing(*a):\n    os.kill(os.getpid(), {number})\n    return old(*a)\ns.RunProgress.analysing = analysing"
+        f"def analysing(*a):\n    os.kill(os.getpid(), {number})\n    return old(*a)\n"
+        "s.RunProgress.analysing = analysing"
     )
     code, stderr = finish(launch("run", path, "-o", out, program=send))
     assert code == SAVED, stderr

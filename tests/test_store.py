@@ -376,6 +376,24 @@ def test_a_flipped_bit_is_noticed_or_harmless_wherever_it_is(tmp_path: Path) -> 
     assert not missed
 
 
+@pytest.mark.parametrize("attribute", ["first", "done"])
+def test_a_wrong_sweep_count_is_noticed(attribute: str, tmp_path: Path) -> None:
+    out, spec = tmp_path / "run.h5", parse(toml())
+    generator = np.random.default_rng(1)
+    with Store.open(out, spec, lambda: 0) as store:
+        store.write_segment([commit(0, 20, generator)])
+        store.write_segment([commit(20, 60, generator)])
+    for value in (-1, 0, 19, 21, 59, 61, 2**60):
+        last = segments(out)[-1]
+        with h5py.File(last, "r+") as file:
+            right = file["L4/T2.0/w0000"].attrs[attribute]
+            file["L4/T2.0/w0000"].attrs[attribute] = value
+        with pytest.raises(StoreError):
+            progress_of(out, spec)
+        with h5py.File(last, "r+") as file:
+            file["L4/T2.0/w0000"].attrs[attribute] = right
+
+
 @pytest.mark.parametrize("text", ["", "{", "{}", "[]", "null", '{"identity": {}}'])
 def test_damaged_header(text: str, cut: Path) -> None:
     (parts(cut) / "run.json").write_text(text)
