@@ -105,7 +105,7 @@ def peer() -> None:
     print(f"## Side by side with mcising {provenance.package_version('mcising')}, Metropolis at Tc, one thread each\n")
     print("| L | ising_mc | mcising | ratio, median (min - max) | e, ising_mc | e, mcising | e, exact |")
     print("|---|---|---|---|---|---|---|")
-    for L in (32, 128, 1024):
+    for L in (32, 64, 128, 1024):
         packing = "sites" if L == 1024 else "replicas"
         config = mcising.SimulationConfig(lattice=mcising.LatticeConfig(size=L, j1=1.0), temperatures=(TC,), n_sweeps=1)
         other = mcising.Simulation(config)

@@ -8,10 +8,12 @@ from ising_mc.ising import LANES, smallest_integer
 from ising_mc.kernels import bernoulli, counting
 from ising_mc.lattices import Square
 from ising_mc.run import Unit, units_of
+from ising_mc.schedule import SEGMENT_BYTES, UNIT_BYTES
 from ising_mc.spec import RunSpec
 from ising_mc.store import progress_of
 
 PILOT_SECONDS = 0.3
+COPIES = 12  # of the series of a point that its analysis holds at once, in 4-byte integers
 
 
 @dataclass(frozen=True)
@@ -46,9 +48,10 @@ class Plan:
     @property
     def memory(self) -> int:
         """Expected bytes of memory beside the program itself."""
-        return self.threads * max(system.memory for system in self.systems) + 2 * max(s.disk for s in self.systems) // (
-            max(1, self.temperatures)
-        )
+        samplers = self.threads * max(system.memory for system in self.systems)
+        unsaved = min(self.disk, 2 * SEGMENT_BYTES + 2 * self.threads * UNIT_BYTES)
+        largest_point = max(system.disk for system in self.systems) // self.temperatures
+        return samplers + max(unsaved, COPIES * (self.threads + 1) * largest_point)
 
     @property
     def disk(self) -> int:

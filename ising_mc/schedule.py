@@ -26,7 +26,7 @@ from ising_mc.spec import LARGEST_SEED, RunSpec
 from ising_mc.store import Commit, Store
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
-UNIT_BYTES = 1 << 25  # a unit hands over its data at the latest when it holds this much
+UNIT_BYTES = 1 << 24  # a unit hands over its data at the latest when it holds this much
 SEGMENT_BYTES = 1 << 27  # a segment is written at the latest when it has this much
 POLL_SECONDS = 0.1
 
@@ -117,7 +117,7 @@ class Runner:
         self.interrupted = False
         self._stop = threading.Event()
         self._deadline = None if time_limit is None else time.monotonic() + time_limit
-        self._handed_over: queue.Queue[Commit | BaseException] = queue.Queue(maxsize=4 * threads)
+        self._handed_over: queue.Queue[Commit | BaseException] = queue.Queue(maxsize=threads)  # bounds the memory
         self._todo: queue.SimpleQueue[Unit] = queue.SimpleQueue()
         self._timing_lock = threading.Lock()
 

@@ -14,7 +14,8 @@ LAYERS = (  # top to bottom; modules of one row do not know each other
     ("cli",),
     ("screen",),
     ("plot", "template"),
-    ("planning", "schedule"),
+    ("planning",),
+    ("schedule",),
     ("store",),
     ("resultfile",),
     ("run",),
@@ -33,7 +34,7 @@ PLACES = {
     "click": {"cli"},
     "rich": {"screen"},
     "matplotlib": {"plot"},
-    "numba": {"kernels", "ising"},
+    "numba": {"kernels"},
     "tomllib": {"spec"},
 }
 SOURCES = sorted(FOLDER.rglob("*.py"))
