@@ -63,6 +63,9 @@ def sampler_job(L: int, packing: str, update: str, h: float, measure: bool, thre
     pool = ThreadPoolExecutor(len(samplers))
 
     def job() -> float:
+        if packing == "sites":  # its threads are those of the kernel
+            samplers[0].sample(sweeps, 1) if measure else samplers[0].sweep(sweeps)
+            return float(sweeps * L * L)
         work = [pool.submit(s.sample, sweeps, 1) if measure else pool.submit(s.sweep, sweeps) for s in samplers]
         for done in work:
             done.result()

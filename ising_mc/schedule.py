@@ -144,7 +144,10 @@ class Runner:
         per_unit = max(1, self.threads // workers) if workers else 1
         if per_unit > 1 and any(unit.choice.packing == "sites" for unit in left):
             workers, per_unit = 1, self.threads
-        self._compile(left, per_unit)
+        # in a thread that ends: OpenMP gives each calling thread helpers of its own, and idle ones would stay and spin
+        compiling = threading.Thread(target=self._compile, args=(left, per_unit))
+        compiling.start()
+        compiling.join()
         began = time.monotonic()
         self.watcher.began(self.units, self.store, self.threads)
         threads = [threading.Thread(target=self._work, args=(per_unit,), daemon=True) for _ in range(workers)]

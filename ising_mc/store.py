@@ -29,6 +29,7 @@ from ising_mc.ising import State
 from ising_mc.resultfile import SCHEMA_VERSION, Array, StoreError, first_line, open_result, sync_and_rename
 from ising_mc.spec import RunSpec
 
+IMAGE_BLOCK = 1 << 22  # bytes by which a segment grows in memory
 USER_BLOCK = 512  # HDF5 leaves so many bytes at the beginning of a file to its user
 HEADER = {"identity": dict, "seed": int, "sweeps": int, "temperatures": list}  # of run.json
 
@@ -186,7 +187,10 @@ class Store:
         path = self.parts / f"seg-{self._next_segment:06d}.h5"
         partial = path.with_suffix(".tmp")
         try:
-            partial.write_bytes(_segment_bytes(commits))
+            image = _segment_image(commits)
+            with open(partial, "wb") as file:
+                file.write(_user_block(image))
+                file.write(image)
             sync_and_rename(partial, path)
         except OSError as error:
             partial.unlink(missing_ok=True)
@@ -331,9 +335,9 @@ def _joined(commits: Sequence[Commit]) -> list[Commit]:
     ]
 
 
-def _segment_bytes(commits: Sequence[Commit]) -> bytes:
-    """An HDF5 file of commits, made in memory, behind a user block with the checksum of all the rest."""
-    with h5py.File("segment", "w", driver="core", backing_store=False) as file:
+def _segment_image(commits: Sequence[Commit]) -> bytes:
+    """An HDF5 file of commits, made in memory, because a failed write there cannot upset the HDF5 library."""
+    with h5py.File("segment", "w", driver="core", backing_store=False, block_size=IMAGE_BLOCK) as file:
         for commit in commits:
             group = file.create_group(commit.key)
             group.create_dataset("energy", data=commit.energy)
@@ -343,7 +347,7 @@ def _segment_bytes(commits: Sequence[Commit]) -> bytes:
             group.attrs.update(first=commit.first, done=commit.done)
         file.flush()
         image: bytes = file.id.get_file_image()
-    return _user_block(image) + image
+    return image
 
 
 def _user_block(image: bytes) -> bytes:
