@@ -1,3 +1,3 @@
-"""Fast and exact Monte Carlo sampling of Ising, Hopfield and Boltzmann systems."""
+"""Fast and exact Monte Carlo sampling of the Ising model."""
 
 __version__ = "0.1.0"

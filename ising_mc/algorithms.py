@@ -38,9 +38,7 @@ class Choice:
 
     def sampler(self, lattice: Square, model: Model, temperature: float, threads: int) -> Sampler:
         """A sampler for the replicas of one word."""
-        if self.packing == "sites":
-            return SiteSampler(lattice, model, temperature, self.update, threads)
-        return ReplicaSampler(lattice, model, temperature, self.update)
+        return PACKINGS[self.packing].sampler(lattice, model, temperature, self.update, threads)
 
 
 def choose(lattice: Square, model: Model, temperature: float, replicas: int, update: str, packing: str) -> Choice:
@@ -71,8 +69,19 @@ def _choose_packing(lattice: Square, replicas: int, packing: str) -> tuple[str, 
 def _choose_update(lattice: Square, model: Model, temperature: float, update: str) -> tuple[str, str, str]:
     small = min(lattice.rows, lattice.columns) < SMALL_SIDE
     hot = temperature > HOT * abs(model.J)
+    if model.J == 0 and model.h == 0:
+        if update == "metropolis":
+            raise ValueError(
+                "algorithm.kind = 'metropolis' with J = 0 and no field flips every spin in every sweep: use 'heat_bath'"
+            )
+        return "heat_bath", "heat bath, because nothing couples to the spins", ""
     if update != "auto":
         warning = ""
+        if update == "metropolis" and hot:
+            warning = (
+                f"algorithm.kind = 'metropolis' above T = {HOT:g}|J| flips nearly every spin in every sweep and "
+                "decorrelates ever more slowly; use 'heat_bath'"
+            )
         if update == "metropolis" and small:
             warning = (
                 f"algorithm.kind = 'metropolis' on {lattice.label}: in a fixed order it accepts every move of zero "

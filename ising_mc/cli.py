@@ -59,7 +59,9 @@ def _threads(command: Callable[..., Any]) -> Callable[..., Any]:
 def available_threads() -> int:
     """Threads that this process may use: SLURM_CPUS_PER_TASK, or the cores it is bound to."""
     granted = os.environ.get("SLURM_CPUS_PER_TASK", "")
-    return int(granted) if granted.isdigit() and int(granted) > 0 else len(os.sched_getaffinity(0))
+    if granted.isdigit() and int(granted) > 0:
+        return int(granted)
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _load(file: Path, output: Path | None) -> tuple[Any, Path]:
@@ -112,7 +114,7 @@ def run(
     with nullcontext(Silent()) if quiet else screen.RunProgress(spec, out) as watcher:
         complete = execute(spec, out, threads, time_limit, watcher)
     if not complete:
-        click.echo(f"stopped; all is saved in {out}.parts, the same command goes on", err=True)
+        click.echo(f"stopped; what was sampled is saved in {out}.parts, the same command goes on", err=True)
         ctx.exit(SAVED_BUT_NOT_DONE)
     if not quiet:
         screen.show_results(out)

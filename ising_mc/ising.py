@@ -147,11 +147,11 @@ class State:
 
 
 class ReplicaSampler(_Packed):
-    """64 replicas of one lattice at one temperature, one bit each in every word."""
+    """64 replicas of one lattice at one temperature, one bit each in every word; always one thread."""
 
     lanes = LANES
 
-    def __init__(self, lattice: Square, model: Model, temperature: float, update: str) -> None:
+    def __init__(self, lattice: Square, model: Model, temperature: float, update: str, threads: int = 1) -> None:
         super().__init__(lattice.rows, lattice.columns, 0)
         self.model = kernel_model(model, temperature, update)
         self.scratch = _aligned_zeros(bernoulli.SCRATCH_WORDS)

@@ -28,11 +28,6 @@ class Square:
         return 2 * self.n_sites
 
     @property
-    def is_checkerboard(self) -> bool:
-        """Whether both sides are even, so that no two sites of one colour are neighbours."""
-        return self.rows % 2 == 0 and self.columns % 2 == 0
-
-    @property
     def label(self) -> str:
         """Name of the system in result files: L32, or L48x32 for a rectangle."""
         return f"L{self.rows}" if self.rows == self.columns else f"L{self.rows}x{self.columns}"

@@ -73,7 +73,7 @@ def analyse(
         "energy_per_site": statistics.mean(e),
         "magnetization_per_site": statistics.mean(m),
         "abs_magnetization_per_site": statistics.mean(absolute),
-        "specific_heat": _derived(lambda e1, e2: N * (e2 - e1**2) / T**2, e, e * e),
+        "specific_heat": _derived(lambda e1, e2: N * (e2 - e1**2) / T**2, e - e.mean(), (e - e.mean()) ** 2),
         "susceptibility": _derived(lambda a, m2: N * (m2 - a**2) / T, absolute, square),
         "binder_cumulant": _derived(lambda m2, m4: 1 - m4 / (3 * m2**2), square, square * square),
     }
@@ -92,19 +92,18 @@ def _verdict(e: Series, absolute: Series, mixed: bool) -> tuple[int, float]:
     """Whether a point is equilibrated, and the smallest p-value of the tests, times their number.
 
     Two questions, each asked of energy and |m|: do replicas that started up and at random agree, and does no replica
-    differ from the others by more than it varies itself, as one caught in a stripe state does?  Without both starts
-    the answer can only be no, or unknown.
+    differ from the others by more than it varies itself, as one caught in a stripe state does?  Where the first
+    cannot be answered (one start only, too short a series) the verdict can only be no, or unknown.
     """
-    tests = [statistics.compare_replicas(x).p_value for x in (e, absolute)]
-    if mixed and len(e) > 1:
-        tests += [statistics.compare_halves(x[0::2], x[1::2]).p_value for x in (e, absolute)]
-    known = [p for p in tests if not np.isnan(p)]
+    replicas = [statistics.compare_replicas(x).p_value for x in (e, absolute)]
+    halves = [statistics.compare_halves(x[0::2], x[1::2]).p_value for x in (e, absolute) if mixed and len(e) > 1]
+    known = [p for p in (*replicas, *halves) if not np.isnan(p)]
     if not known:
         return UNKNOWN, float("nan")
     p = min(1.0, len(known) * min(known))
     if p < EQUILIBRATED:
         return NO, p
-    return (YES if mixed and len(e) > 1 else UNKNOWN), p
+    return (UNKNOWN if np.isnan(halves).all() else YES), p
 
 
 def block_length(records: int) -> int:

@@ -13,6 +13,7 @@ from ising_mc.spec import RunSpec
 from ising_mc.store import progress_of
 
 PILOT_SECONDS = 0.3
+COPIES_OF_STATE = 4  # while it is saved
 COPIES = 12  # of the series of a point that its analysis holds at once, in 4-byte integers
 
 
@@ -29,6 +30,7 @@ class SystemPlan:
     seconds: float  # of one thread
     memory: int  # bytes a thread
     disk: int  # bytes of time series, before compression
+    state: int  # bytes of the spins of one unit
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,7 @@ class Plan:
     systems: tuple[SystemPlan, ...]
     temperatures: int
     threads: int
+    checkpoint_seconds: float
 
     @property
     def seconds(self) -> float:
@@ -49,14 +52,22 @@ class Plan:
     def memory(self) -> int:
         """Expected bytes of memory beside the program itself."""
         samplers = self.threads * max(system.memory for system in self.systems)
-        unsaved = min(self.disk, 2 * SEGMENT_BYTES + 2 * self.threads * UNIT_BYTES)
+        states = COPIES_OF_STATE * self.threads * max(system.state for system in self.systems)
+        unsaved = min(self.series, 2 * SEGMENT_BYTES + 2 * self.threads * UNIT_BYTES) + states
         largest_point = max(system.disk for system in self.systems) // self.temperatures
         return samplers + max(unsaved, COPIES * (self.threads + 1) * largest_point)
 
     @property
-    def disk(self) -> int:
-        """Bytes of time series before compression; while it runs they lie in segments."""
+    def series(self) -> int:
+        """Bytes of time series before compression."""
         return sum(system.disk for system in self.systems)
+
+    @property
+    def disk(self) -> int:
+        """Bytes on disk at most: segments, with a state each time a unit is saved, and the result file beside them."""
+        final = self.series + sum(system.state * system.units for system in self.systems)
+        saves = 2 * self.threads * self.seconds / self.checkpoint_seconds
+        return 2 * final + int(saves * max(system.state for system in self.systems))
 
 
 def plan_run(spec: RunSpec, threads: int) -> Plan:
@@ -66,11 +77,12 @@ def plan_run(spec: RunSpec, threads: int) -> Plan:
     """
     units = units_of(spec)
     systems = [_plan_system(spec, lattice, [u for u in units if u.lattice == lattice]) for lattice in spec.lattices]
-    return Plan(tuple(systems), len(spec.temperatures), threads)
+    return Plan(tuple(systems), len(spec.temperatures), threads, spec.checkpoint_seconds)
 
 
 def _plan_system(spec: RunSpec, lattice: Square, units: list[Unit]) -> SystemPlan:
-    rates = {unit.choice.update: _pilot(unit) for unit in units}
+    examples = {unit.choice.update: unit for unit in units}
+    rates = {update: _pilot(unit) for update, unit in examples.items()}
     sweeps = spec.thermalization + spec.sweeps
     attempts = [sweeps * lattice.n_sites * _lanes(unit) for unit in units]
     seconds = sum(n / (rates[unit.choice.update] * 1e9) for n, unit in zip(attempts, units, strict=True))
@@ -87,6 +99,7 @@ def _plan_system(spec: RunSpec, lattice: Square, units: list[Unit]) -> SystemPla
         seconds,
         2 * spins + 8 * (bernoulli.SCRATCH_WORDS + 2 * counting.COUNTER_WORDS) * 2,
         len(spec.temperatures) * spec.replicas * spec.records * item,
+        spins,
     )
 
 

@@ -23,14 +23,16 @@ Curve = tuple[NDArray[np.float64], NDArray[np.float64]]
 def plot_results(out: Path, quantities: Sequence[str], path: Path) -> None:
     """Draw quantities over temperature, one panel each, into a picture file whose ending tells its kind.
 
-    quantities: names from `observables.QUANTITIES`; none means the five most used.  Behind the points stand the
-    exact curves where there are any: Kaufman for each finite size, Onsager and Yang for the infinite lattice.
+    quantities: names from `observables.QUANTITIES` that the file has; none means the five most used.  Behind the
+    points stand the exact curves where there are any: Kaufman for each finite size, Onsager and Yang for the
+    infinite lattice.
     Raises ValueError for an unknown quantity or kind of picture, StoreError where the results cannot be read.
     """
-    for name in quantities:
-        if name not in QUANTITIES:
-            raise ValueError(f"unknown quantity '{name}'; there are {', '.join(QUANTITIES)}")
     systems = read_results(out)
+    there = [name for name in QUANTITIES if name in systems[0].columns]
+    for name in quantities:
+        if name not in there:
+            raise ValueError(f"{out} has no quantity '{name}'; it has {', '.join(there)}")
     names = tuple(quantities) or DEFAULT
     rows = -(-len(names) // 3)
     columns = min(3, len(names))
@@ -77,8 +79,8 @@ def _panel(axes: Axes, systems: Sequence[SystemResults], name: str) -> None:
                 zorder=3,
                 label=None if wrong else label,
             )
-    axes.set_xlabel("temperature T / J")
-    axes.set_ylabel(f"{quantity.long_name} ({quantity.units})" if quantity.units != "1" else quantity.long_name)
+    axes.set_xlabel("temperature T")
+    axes.set_ylabel(quantity.long_name)
     if name.startswith("susceptibility"):
         axes.set_yscale("log")
     low, high = _range(systems)

@@ -42,6 +42,7 @@ from ising_mc.observables import (
 )
 from ising_mc.run import Unit
 from ising_mc.spec import RunSpec
+from ising_mc.streams import SAMPLER_VERSION
 
 SCHEMA_VERSION = 1
 CONVENTIONS = "ising_mc-1"
@@ -93,6 +94,7 @@ def write_result(
             file.attrs.update(
                 Conventions=CONVENTIONS,
                 schema_version=SCHEMA_VERSION,
+                sampler_version=SAMPLER_VERSION,
                 identity=json.dumps(spec.identity()),
                 run_file=spec.text,
                 seed=source.seed,
@@ -234,9 +236,14 @@ class _SystemWriter:
                 "sweeps", f"integrated autocorrelation time of {quantity.long_name}", "1/2 for white noise", "tau"
             )
             put(f"{name}_tau_int", [estimate.tau_int * self.spec.measure_every for estimate in estimates], tau)
-        verdict = Quantity("1", "whether up and random starts agree", "1 yes, 0 no, -1 cannot be told", "")
+        verdict = Quantity("1", "whether all replicas and both starts agree", "1 yes, 0 no, -1 cannot be told", "")
         put("equilibrated", np.array([result.equilibrated for result in results], np.int8), verdict)
-        p_value = Quantity("1", "p-value of the comparison of up and random starts", "in energy and |m|", "p")
+        p_value = Quantity(
+            "1",
+            "p-value of the agreement of replicas and of starts",
+            "smallest of F tests (replicas) and t tests (starts) of energy and |m|, times their number",
+            "p",
+        )
         put("equilibration_p_value", [result.p_value for result in results], p_value)
         update = group.create_dataset("update", data=[units[0].choice.update for units in self.points])
         _describe(update, Quantity("", "update algorithm", "", ""))
@@ -285,7 +292,7 @@ def open_result(path: Path) -> Iterator[h5py.File]:
     except OSError as error:
         raise StoreError(f"{path} cannot be read as HDF5 ({first_line(error)})") from error
     with file:
-        if "systems" not in file or "identity" not in file.attrs:
+        if "systems" not in file or not {"identity", "schema_version"} <= set(file.attrs):
             raise StoreError(f"{path} is not a result file of ising_mc; choose another -o")
         if file.attrs["schema_version"] != SCHEMA_VERSION:
             raise StoreError(f"{path} has schema version {file.attrs['schema_version']}, this is {SCHEMA_VERSION}")
@@ -309,7 +316,7 @@ def read_results(path: Path) -> list[SystemResults]:
 
     Raises StoreError where the file is missing, locked, damaged or foreign.
     """
-    with open_result(path) as file:
+    with open_result(path) as file, _damage_told(path):
         return [
             SystemResults(
                 label,
@@ -324,6 +331,14 @@ def read_results(path: Path) -> list[SystemResults]:
             )
             for label, system in sorted(file["systems"].items(), key=lambda item: int(item[1].attrs["n_sites"]))
         ]
+
+
+@contextmanager
+def _damage_told(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, KeyError, AttributeError, TypeError) as error:
+        raise StoreError(f"{path} is damaged ({first_line(error)})") from error
 
 
 def _chunks(

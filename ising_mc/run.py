@@ -29,7 +29,7 @@ class Unit:
 
     @property
     def key(self) -> str:
-        """Its name in files, e.g. L32/T2.269/w000; the shortest decimal that gives back T bit for bit."""
+        """Its name in files, e.g. L32/T2.269/w0000; the shortest decimal that gives back T bit for bit."""
         return f"{self.lattice.label}/T{self.temperature!r}/w{self.word:04d}"
 
     @property

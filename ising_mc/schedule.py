@@ -66,7 +66,11 @@ class Silent:
 
 @dataclass
 class Timings:
-    """Where the time went, in seconds; `sample` is summed over threads: sweeps, measurements and their conversion."""
+    """Where the time of this process went, in seconds, up to the writing of the result file.
+
+    sample is summed over threads: sweeps and measurements, which the kernels do in one, and their conversion;
+    write is that of the segments.
+    """
 
     compile: float = 0.0
     sample: float = 0.0
@@ -80,7 +84,7 @@ class Timings:
         return self.attempts / (self.wall * 1e9) if self.wall else 0.0
 
     def attributes(self) -> dict[str, float]:
-        """As they stand in the result file: of the process that finished the run."""
+        """As they stand in the result file; after a resume they are of the process that finished the run."""
         return {
             "compile_seconds": self.compile,
             "sample_seconds": self.sample,
@@ -117,7 +121,9 @@ class Runner:
         self.interrupted = False
         self._stop = threading.Event()
         self._deadline = None if time_limit is None else time.monotonic() + time_limit
-        self._handed_over: queue.Queue[Commit | BaseException] = queue.Queue(maxsize=threads)  # bounds the memory
+        self._handed_over: queue.Queue[Commit | BaseException | None] = queue.Queue(
+            maxsize=threads
+        )  # bounds the memory
         self._todo: queue.SimpleQueue[Unit] = queue.SimpleQueue()
         self._timing_lock = threading.Lock()
 
@@ -131,6 +137,10 @@ class Runner:
         self.interrupted = True
         self._stop.set()
 
+    def out_of_time(self) -> bool:
+        """Whether the time limit is over."""
+        return self._deadline is not None and time.monotonic() > self._deadline
+
     def run(self) -> bool:
         """Sample until all is done (True), or until stopped or out of time (False); all is saved either way.
 
@@ -139,11 +149,9 @@ class Runner:
         left = [unit for unit in self.units if self.store.done(unit.key) < self.end]
         for unit in sorted(left, key=lambda unit: -unit.attempts_per_sweep):
             self._todo.put(unit)
-        # one unit at a time with all threads on it, if there are too few units for all threads
-        workers = min(self.threads, len(left))
-        per_unit = max(1, self.threads // workers) if workers else 1
-        if per_unit > 1 and any(unit.choice.packing == "sites" for unit in left):
-            workers, per_unit = 1, self.threads
+        workers, per_unit = min(self.threads, len(left)), 1
+        if workers < self.threads and any(unit.choice.packing == "sites" for unit in left):
+            workers, per_unit = 1, self.threads  # too few units for all threads: all of them work on one lattice
         # in a thread that ends: OpenMP gives each calling thread helpers of its own, and idle ones would stay and spin
         compiling = threading.Thread(target=self._compile, args=(left, per_unit))
         compiling.start()
@@ -154,7 +162,7 @@ class Runner:
         for thread in threads:
             thread.start()
         try:
-            self._save_until_done(threads)
+            self._save_until_done(len(threads))
         finally:
             self._stop.set()
             while any(thread.is_alive() for thread in threads):  # a full queue must not hold them up
@@ -171,34 +179,31 @@ class Runner:
             choice.sampler(Square(128, 128), self.spec.model, 1.0, threads).sweep(1)
         self.timings.compile += time.monotonic() - began
 
-    def _save_until_done(self, threads: list[threading.Thread]) -> None:
+    def _save_until_done(self, working: int) -> None:
+        """Write what `working` threads hand over, until the last of them has ended."""
         ready: list[Commit] = []
         size, last = 0, time.monotonic()
-        while True:
-            alive = any(thread.is_alive() for thread in threads)
-            for item in _drain(self._handed_over):
+        while working:
+            try:
+                item = self._handed_over.get(timeout=POLL_SECONDS)
+            except queue.Empty:
+                pass
+            else:
                 if isinstance(item, BaseException):
                     raise item
-                ready.append(item)
-                size += item.size
+                if item is None:
+                    working -= 1
+                else:
+                    ready.append(item)
+                    size += item.size
             now = time.monotonic()
-            if self._deadline is not None and now > self._deadline:
+            if self.out_of_time():
                 self.stop()
-            due = size > SEGMENT_BYTES or now - last > self.spec.checkpoint_seconds or not alive
-            if ready and due:
+            if ready and (size > SEGMENT_BYTES or now - last > self.spec.checkpoint_seconds / 2 or not working):
                 self.store.write_segment(ready)
                 self.watcher.saved()
                 ready, size, last = [], 0, time.monotonic()
                 self.timings.write += last - now
-            if not alive and self._handed_over.empty():
-                return
-            self._wait(threads)
-
-    def _wait(self, threads: list[threading.Thread]) -> None:
-        for thread in threads:
-            if thread.is_alive():
-                thread.join(POLL_SECONDS)
-                return
 
     def _work(self, threads: int) -> None:
         try:
@@ -210,6 +215,8 @@ class Runner:
                 self._do(unit, threads)
         except BaseException as error:  # the main thread raises it
             self._handed_over.put(error)
+        finally:
+            self._handed_over.put(None)
 
     def _do(self, unit: Unit, threads: int) -> None:
         spec = self.spec
@@ -229,7 +236,12 @@ class Runner:
             done = stretch.done
             work.stretches.append(stretch)
             waited = time.monotonic() - work.began
-            if done == self.end or self._stop.is_set() or waited > spec.checkpoint_seconds or work.size > UNIT_BYTES:
+            if (
+                done == self.end
+                or self._stop.is_set()
+                or waited > spec.checkpoint_seconds / 2
+                or work.size > UNIT_BYTES
+            ):
                 self._hand_over(work, sampler.state())
                 work = _Work(unit, done, time.monotonic())
                 if self._stop.is_set():
@@ -242,7 +254,7 @@ class Runner:
         self._handed_over.put(Commit(work.unit.key, work.first, done, energy, magnetization, state))
 
 
-def _drain(items: "queue.Queue[Commit | BaseException]") -> Iterator[Commit | BaseException]:
+def _drain(items: "queue.Queue[Commit | BaseException | None]") -> Iterator[Commit | BaseException | None]:
     while True:
         try:
             yield items.get_nowait()
@@ -251,7 +263,7 @@ def _drain(items: "queue.Queue[Commit | BaseException]") -> Iterator[Commit | Ba
 
 
 class _StoppedError(Exception):
-    """A signal came while the result file was written."""
+    """A signal or the time limit came while the result file was written."""
 
 
 def execute(
@@ -286,7 +298,7 @@ def _write(runner: Runner, out: Path, began: str) -> None:
     tick = runner.watcher.analysing(len(spec.lattices) * len(spec.temperatures))
 
     def analysis(energy: Array, magnetization: Array, unit: Unit) -> PointResults:
-        if runner.interrupted:
+        if runner.interrupted or runner.out_of_time():
             raise _StoppedError
         series = energy.astype(np.float64), magnetization.astype(np.float64)
         mixed, field = spec.start == "mixed", spec.model.h != 0

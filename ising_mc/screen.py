@@ -11,6 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
@@ -180,15 +181,18 @@ def warnings_of(systems: Sequence[SystemResults]) -> list[str]:
         if len(bad):
             lines.append(
                 f"warning: {system.label} is not equilibrated at T = {', '.join(f'{T:g}' for T in bad)}: its "
-                "replicas do not agree with one another; raise schedule.thermalization in a new run"
+                "replicas do not agree with one another; if tau_int is long against the run, raise schedule.sweeps, "
+                "else raise schedule.thermalization in a new run"
             )
         for name in SHOWN:
-            unknown = system.temperatures[~(system.columns[f"{name}_error"] > 0)]
-            if len(unknown):
-                lines.append(
-                    f"warning: {system.label}: the series of {QUANTITIES[name].symbol} is too short to tell its error "
-                    f"at T = {', '.join(f'{T:g}' for T in unknown)}; raise schedule.sweeps and run again"
-                )
+            errors, taus = system.columns[f"{name}_error"], system.columns[f"{name}_tau_int"]
+            for what, missing in (("error", np.isnan(errors)), ("tau_int", np.isnan(taus) & ~np.isnan(errors))):
+                if missing.any():
+                    at = ", ".join(f"{T:g}" for T in system.temperatures[missing])
+                    lines.append(
+                        f"warning: {system.label}: the series of {QUANTITIES[name].symbol} is too short, or varies too "
+                        f"little, to tell its {what} at T = {at}; more sweeps may help"
+                    )
     return lines
 
 
@@ -226,7 +230,7 @@ def show_plan(plan: Plan, out: Path) -> None:
             console.print(f"{s.label}: {line}", soft_wrap=True, markup=False)
     console.print(
         f"{plan.threads} thread(s): about {_duration(plan.seconds)} of sampling, {_bytes(plan.memory)} of memory, "
-        f"up to {_bytes(plan.disk)} of disk before compression, into {out}",
+        f"up to {_bytes(plan.disk)} of disk, into {out}",
         soft_wrap=True,
         markup=False,
     )
@@ -264,6 +268,24 @@ def show_status(progress: Sequence[SystemProgress], out: Path, as_json: bool) ->
     console.print(complete, soft_wrap=True, markup=False)
 
 
+# options that each kind of exact value takes; -J goes with all of them
+EXACT_OPTIONS = {
+    "onsager": ("-T",),
+    "kaufman": ("-T", "-L", "--jy"),
+    "chain": ("-T", "-L", "--field"),
+    "enumerate": ("-T", "-L", "--field"),
+    "tc": ("--jy",),
+}
+
+
+def _refuse_unused(what: str, given: dict[str, bool]) -> None:
+    unused = [option for option, is_given in given.items() if is_given and option not in EXACT_OPTIONS[what]]
+    if unused:
+        raise ValueError(
+            f"exact {what} takes no {' and no '.join(unused)}; it takes -J, {', '.join(EXACT_OPTIONS[what])}"
+        )
+
+
 def show_exact(
     what: str,
     temperatures: Sequence[float],
@@ -277,6 +299,7 @@ def show_exact(
 
     Raises ValueError where something needed is missing or cannot be done.
     """
+    _refuse_unused(what, {"-T": bool(temperatures), "-L": size is not None, "--jy": jy is not None, "--field": h != 0})
     couplings = J if jy is None else (J, jy)
     if what == "tc":
         print(
@@ -311,7 +334,7 @@ def _exact_row(
         return {
             "energy": float(exact.onsager_energy(T, J)),
             "specific_heat": float(exact.onsager_specific_heat(T, J)),
-            "magnetization": float(exact.yang_magnetization(T, couplings)),
+            "magnetization": float(exact.yang_magnetization(T, J)),
         }
     assert size is not None  # checked by the caller
     if what == "enumerate":

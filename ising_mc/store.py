@@ -1,4 +1,4 @@
-"""Files on disk: immutable segments while a run goes on, one result file in the end.  h5py is used only here.
+"""Files on disk: immutable segments while a run goes on, one result file in the end.
 
 While it runs, nothing is written into the result file.  ``<OUT>.parts/`` holds
 
@@ -28,10 +28,18 @@ import numpy as np
 from ising_mc.ising import State
 from ising_mc.resultfile import SCHEMA_VERSION, Array, StoreError, first_line, open_result, sync_and_rename
 from ising_mc.spec import RunSpec
+from ising_mc.streams import SAMPLER_VERSION
 
 IMAGE_BLOCK = 1 << 22  # bytes by which a segment grows in memory
 USER_BLOCK = 512  # HDF5 leaves so many bytes at the beginning of a file to its user
-HEADER = {"identity": dict, "seed": int, "sweeps": int, "temperatures": list}  # of run.json
+HEADER = {
+    "schema_version": int,
+    "sampler_version": int,
+    "identity": dict,
+    "seed": int,
+    "sweeps": int,
+    "temperatures": list,
+}  # of run.json
 
 
 @dataclass(frozen=True)
@@ -87,7 +95,7 @@ class Store:
         except OSError as error:
             raise StoreError(f"cannot write next to {out}: {error.strerror}") from error
         try:
-            _lock(lock, out)
+            _lock(lock, parts / "lock", out)
             try:
                 yield Store._read(out, spec, draw_seed)
             finally:
@@ -106,6 +114,7 @@ class Store:
         store._read_all()
         header = {
             "schema_version": SCHEMA_VERSION,
+            "sampler_version": SAMPLER_VERSION,
             "identity": spec.identity(),
             "seed": store.seed,
             "sweeps": spec.sweeps,
@@ -158,6 +167,8 @@ class Store:
                     self._take(path, key, int(group.attrs["first"]), int(group.attrs["done"]))
         except FileNotFoundError:
             raise
+        except PermissionError as error:
+            raise StoreError(f"cannot read segment {path}: {first_line(error)}") from error
         except OSError as error:
             which = "it" if last else "it and all later ones"
             raise StoreError(
@@ -255,6 +266,8 @@ def read_header(out: Path) -> dict[str, Any] | None:
     with open_result(out) as file:
         system = next(iter(file["systems"].values()))
         return {
+            "schema_version": int(file.attrs["schema_version"]),
+            "sampler_version": int(file.attrs["sampler_version"]),
             "identity": json.loads(file.attrs["identity"]),
             "seed": int(file.attrs["seed"]),
             "sweeps": int(file.attrs["sweeps"]),
@@ -284,6 +297,12 @@ def _progress_of(out: Path, spec: RunSpec) -> "Store":
 
 def _refuse_changes(out: Path, header: dict[str, Any], spec: RunSpec) -> None:
     """Only sweeps and temperatures may grow; anything else would make a file of samples that do not belong together."""
+    for key, own in (("schema_version", SCHEMA_VERSION), ("sampler_version", SAMPLER_VERSION)):
+        if header[key] != own:
+            raise StoreError(
+                f"{out} comes from another version of ising_mc ({key} {header[key]}, this is {own}): finish it with "
+                "that version, or choose another -o"
+            )
     old, new = header["identity"], spec.identity()
     changes = [f"{key} was {old.get(key)!r}, is {new[key]!r}" for key in new if old.get(key) != new[key]]
     if spec.seed is not None and spec.seed != header["seed"]:
@@ -364,13 +383,15 @@ def _open_segment(path: Path) -> Iterator[h5py.File]:
         yield file
 
 
-def _lock(descriptor: int, out: Path) -> None:
+def _lock(descriptor: int, path: Path, out: Path) -> None:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         raise StoreError(f"another process is running {out}: wait for it, or choose another -o") from error
     except OSError:
-        pass  # a file system without locks
+        return  # a file system without locks: there it is for the user to run one process only
+    if not path.exists() or os.fstat(descriptor).st_ino != path.stat().st_ino:
+        raise StoreError(f"another process has just finished {out}: run again")
 
 
 def _write_text(path: Path, text: str) -> None:

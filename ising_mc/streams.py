@@ -1,6 +1,7 @@
 """Random streams, keyed by the physics point: (seed, system, bits of T, replica word), never by position or worker.
 
-So a sample depends neither on the number of threads nor on which other temperatures stand in the grid.
+So a sample depends neither on the number of threads nor on which other temperatures stand in the grid.  Two updates
+run with one seed share starts and random words: to compare them, give each a seed of its own.
 """
 
 import hashlib
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from ising_mc.kernels.bernoulli import BLOCK
 
+SAMPLER_VERSION = 1  # to be raised with any change of kernels, streams or choices that changes samples
 START, UPDATES = 0, 1  # what a stream is for
 
 

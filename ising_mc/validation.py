@@ -402,8 +402,8 @@ def checks(quick: bool = False, seed: int = 1) -> Iterator[Check]:
     """Do the checks one after the other, each when it is asked for.
 
     quick: ten seconds instead of a minute and less than half a gigabyte instead of one (one core, compiled kernels in
-    the cache).  seed: with another
-    one than the default the figures change, and a check may fail by chance, as often as the limits say.
+    the cache).  seed: with another one than the default the figures change, and a check may fail by chance, as often
+    as the limits say.
     """
     for size in ((5, 6), (16, 16), (33, 130), (256, 128)):
         for model in (Model(1.0, 0.0), Model(-0.7, 0.3)):

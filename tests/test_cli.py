@@ -16,6 +16,8 @@ from helpers import KILLED, assert_refused, cli, complete, finish, launch, parts
 from ising_mc import __version__, exact
 from ising_mc.cli import main
 from ising_mc.observables import QUANTITIES
+from ising_mc.planning import plan_run
+from ising_mc.spec import parse
 
 README = Path(__file__).parent.parent / "README.md"
 COMMANDS = sorted(main.commands)
@@ -147,7 +149,7 @@ def test_results_as_json(frozen: Path) -> None:
 def test_results_as_a_table(frozen: Path) -> None:
     text = cli("results", frozen).stdout
     assert "(?)" in text
-    assert "warning: L4: the series of e is too short to tell its error at T = 0.1" in text
+    assert "warning: L4: the series of e is too short, or varies too little, to tell its error at T = 0.1" in text
 
 
 def test_plot(frozen: Path, tmp_path: Path) -> None:
@@ -259,3 +261,25 @@ def test_a_closed_pipe_is_no_error(frozen: Path) -> None:
     command = f"{sys.executable} -m ising_mc results {frozen} --json | head -c 1"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)
     assert done.stderr == ""
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["onsager", "-T", "2", "--jy", "0.5"],
+        ["onsager", "-T", "2", "-L", "4", "4"],
+        ["kaufman", "-T", "2", "-L", "4", "4", "--field", "0.1"],
+        ["chain", "-T", "2", "-L", "4", "1", "--jy", "2"],
+        ["tc", "-T", "2"],
+    ],
+)
+def test_exact_ignores_no_option(arguments: list[str]) -> None:
+    assert_refused(cli("exact", *arguments), f"exact {arguments[0]} takes no")
+
+
+def test_plan_does_one_pilot_a_system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pilots = []
+    monkeypatch.setattr("ising_mc.planning._pilot", lambda unit: pilots.append(unit) or 1.0)
+    text = "[lattice]\nsize = [8, 16]\n[grid]\ntemperatures = {start = 1, stop = 3, num = 9}\nreplicas = 256"
+    plan_run(parse(text), 2)
+    assert len(pilots) == 2

@@ -146,3 +146,11 @@ def test_a_start_that_still_shows_is_seen() -> None:
     """Series that still drift: up and random starts disagree."""
     energy, magnetization = lanes(Square(16, 16), 2.0, 64, 0, 20)
     assert analyse(energy, magnetization, 256, 2.0, True).equilibrated == NO
+
+
+def test_no_verdict_without_a_comparison_of_the_starts() -> None:
+    """Few short replicas: their scatter can be tested, the two starts cannot, so the verdict is not yes."""
+    rng = np.random.default_rng(11)
+    for _ in range(20):
+        energy, magnetization = np.cumsum(rng.normal(size=(2, 4, 12)), axis=2)
+        assert analyse(energy, magnetization, 16, 2.0, mixed=True).equilibrated != YES

@@ -412,3 +412,14 @@ def test_damaged_result_file(tmp_path: Path) -> None:
 def test_header_is_plain_json(cut: Path) -> None:
     header = json.loads((parts(cut) / "run.json").read_text())
     assert (header["seed"], header["sweeps"], header["temperatures"]) == (2026, 16000, [2.0, 2.5, 3.0])
+
+
+@pytest.mark.parametrize("key", ["schema_version", "sampler_version"])
+def test_a_run_of_another_version_is_refused(tmp_path: Path, key: str) -> None:
+    """Samples of two versions must not stand in one series."""
+    out, path = tmp_path / "run.h5", write(tmp_path, toml())
+    assert cli("run", path, "-o", out, "--quiet").exit_code == 0
+    with h5py.File(out, "r+") as file:
+        file.attrs[key] = 99
+    write(tmp_path, toml(schedule__sweeps="400"))
+    assert_refused(cli("run", path, "-o", out), "version 99" if key == "schema_version" else "sampler_version 99")
