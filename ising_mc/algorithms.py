@@ -8,6 +8,7 @@ from ising_mc.lattices import Square
 
 HOT = 6.5  # in |J|: above, the heat bath decorrelates faster (benchmarks/updates.py)
 SMALL_SIDE = 8  # below, checkerboard Metropolis may be caught in closed classes of states
+MOST_SITES = 1 << 29  # of a lattice packed by replicas: its counts are 32-bit integers
 FEW_REPLICAS = 32  # up to here a word packed by replicas would be at least half empty
 
 
@@ -20,9 +21,15 @@ class Packing:
     refusal: Callable[[Square], str]
 
 
+def _replica_packing_refusal(lattice: Square) -> str:
+    if lattice.n_sites < MOST_SITES:
+        return ""
+    return f"packing by replicas takes 8 bytes a site and at most {MOST_SITES} sites, not {lattice.n_sites}"
+
+
 UPDATES = ("metropolis", "heat_bath")
 PACKINGS = {
-    "replicas": Packing(ReplicaSampler, LANES, lambda lattice: ""),
+    "replicas": Packing(ReplicaSampler, LANES, _replica_packing_refusal),
     "sites": Packing(SiteSampler, 1, site_packing_refusal),
 }
 
@@ -54,12 +61,18 @@ def choose(lattice: Square, model: Model, temperature: float, replicas: int, upd
 def _choose_packing(lattice: Square, replicas: int, packing: str) -> tuple[str, str]:
     if packing != "auto":
         refusal = PACKINGS[packing].refusal(lattice)
+        other = "replicas" if packing == "sites" else "sites"
         if refusal:
-            raise ValueError(f"algorithm.packing = '{packing}' cannot do {lattice.label}: {refusal}; use 'replicas'")
+            raise ValueError(f"algorithm.packing = '{packing}' cannot do {lattice.label}: {refusal}; use '{other}'")
         return packing, f"packing by {packing} as asked"
     refusal = site_packing_refusal(lattice)
     if replicas <= FEW_REPLICAS and not refusal:
         return "sites", f"64 sites a word, because {replicas} replicas would not fill words of 64"
+    too_large = _replica_packing_refusal(lattice)
+    if too_large and refusal:
+        raise ValueError(f"lattice.size: {lattice.label} is too large: {too_large}, and {refusal}")
+    if too_large:
+        return "sites", f"64 sites a word, because {too_large}"
     words = -(-replicas // LANES)
     idle = words * LANES - replicas
     fill = f"{words} word(s)" + (f", {idle} bits idle" if idle else "")

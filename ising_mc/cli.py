@@ -1,5 +1,6 @@
 """The command line: thin faces over documented functions.  Errors are one sentence on stderr and exit code 2."""
 
+import math
 import os
 import sys
 from collections.abc import Callable
@@ -31,6 +32,8 @@ class OneSentenceGroup(click.Group):
             fail("not enough memory; `ising-mc plan` tells how much a run needs")
         except BrokenPipeError:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        except OSError as error:
+            fail(f"{error.filename or 'output'}: {error.strerror or error}")
 
 
 def fail(message: str, code: int = 2) -> None:
@@ -68,6 +71,8 @@ def _load(file: Path, output: Path | None) -> tuple[Any, Path]:
     from ising_mc.spec import load
 
     spec = load(file)
+    if output is not None and (not output.name or output.is_dir()):
+        fail(f"-o needs the name of a file, not {str(output)!r}")
     return spec, output or Path("results") / f"{spec.name}.h5"
 
 
@@ -110,6 +115,8 @@ def run(
     from ising_mc.schedule import Silent, execute
 
     spec, out = _load(file, output)
+    if time_limit is not None and math.isnan(time_limit):
+        fail("--time-limit must be a number of seconds, not nan")
     threads = threads or available_threads()
     with nullcontext(Silent()) if quiet else screen.RunProgress(spec, out) as watcher:
         complete = execute(spec, out, threads, time_limit, watcher)

@@ -1,7 +1,8 @@
 """From time series to results: every quantity with its definition, error and autocorrelation time."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import nan
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,7 +72,7 @@ def analyse(
     N, T = n_sites, temperature
     estimates = {
         "energy_per_site": statistics.mean(e),
-        "magnetization_per_site": statistics.mean(m),
+        "magnetization_per_site": statistics.mean(m) if field else _unless_frozen(statistics.mean(m), m),
         "abs_magnetization_per_site": statistics.mean(absolute),
         "specific_heat": _derived(lambda e1, e2: N * (e2 - e1**2) / T**2, e - e.mean(), (e - e.mean()) ** 2),
         "susceptibility": _derived(lambda a, m2: N * (m2 - a**2) / T, absolute, square),
@@ -80,6 +81,13 @@ def analyse(
     if not field:
         estimates["susceptibility_symmetric"] = statistics.mean(square * (N / T))
     return PointResults(estimates, *_verdict(e, absolute, mixed))
+
+
+def _unless_frozen(estimate: Estimate, m: Series) -> Estimate:
+    """No error where replicas of both signs never turn over: the mean then remembers how many started in which."""
+    up, down = (m > 0).all(axis=1), (m < 0).all(axis=1)
+    frozen = up.any() and down.any() and np.mean(up | down) > 0.5
+    return replace(estimate, error=nan, tau_int=nan, reliable=False) if frozen else estimate
 
 
 def _derived(function: Callable[..., Series], *series: Series) -> Estimate:

@@ -28,6 +28,10 @@ def plot_results(out: Path, quantities: Sequence[str], path: Path) -> None:
     infinite lattice.
     Raises ValueError for an unknown quantity or kind of picture, StoreError where the results cannot be read.
     """
+    if not path.suffix:
+        raise ValueError(f"the picture {path} needs an ending that tells its kind: .png, .pdf or .svg")
+    if path.exists() and path.samefile(out):
+        raise ValueError(f"{path} is the result file itself: give the picture another name with -o")
     systems = read_results(out)
     there = [name for name in QUANTITIES if name in systems[0].columns]
     for name in quantities:

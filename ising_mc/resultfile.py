@@ -292,7 +292,11 @@ def open_result(path: Path) -> Iterator[h5py.File]:
     except OSError as error:
         raise StoreError(f"{path} cannot be read as HDF5 ({first_line(error)})") from error
     with file:
-        if "systems" not in file or not {"identity", "schema_version"} <= set(file.attrs):
+        if (
+            not isinstance(file.get("systems"), h5py.Group)
+            or not len(file["systems"])
+            or not {"identity", "schema_version"} <= set(file.attrs)
+        ):
             raise StoreError(f"{path} is not a result file of ising_mc; choose another -o")
         if file.attrs["schema_version"] != SCHEMA_VERSION:
             raise StoreError(f"{path} has schema version {file.attrs['schema_version']}, this is {SCHEMA_VERSION}")
@@ -316,7 +320,7 @@ def read_results(path: Path) -> list[SystemResults]:
 
     Raises StoreError where the file is missing, locked, damaged or foreign.
     """
-    with open_result(path) as file, _damage_told(path):
+    with open_result(path) as file, damage_told(path):
         return [
             SystemResults(
                 label,
@@ -334,10 +338,11 @@ def read_results(path: Path) -> list[SystemResults]:
 
 
 @contextmanager
-def _damage_told(path: Path) -> Iterator[None]:
+def damage_told(path: Path) -> Iterator[None]:
+    """Turn what HDF5 says of damaged content into a StoreError."""
     try:
         yield
-    except (OSError, KeyError, AttributeError, TypeError) as error:
+    except (OSError, KeyError, AttributeError, TypeError, ValueError) as error:
         raise StoreError(f"{path} is damaged ({first_line(error)})") from error
 
 

@@ -21,7 +21,7 @@ from ising_mc.observables import NO, QUANTITIES
 from ising_mc.planning import Plan, SystemProgress
 from ising_mc.resultfile import SystemResults, read_results
 from ising_mc.run import Unit
-from ising_mc.spec import RunSpec
+from ising_mc.spec import LARGEST, LARGEST_SIDE, TEMPERATURE_RANGE, RunSpec
 from ising_mc.statistics import format_value
 from ising_mc.store import Store
 
@@ -310,8 +310,10 @@ def show_exact(
         return
     if not temperatures:
         raise ValueError(f"exact {what} needs a temperature: give -T 2.0, once or more")
-    if any(not math.isfinite(T) or T <= 0 for T in temperatures):
-        raise ValueError("a temperature must be a positive number")
+    if any(not 1 / LARGEST <= T <= LARGEST for T in temperatures):
+        raise ValueError(f"a temperature must be a positive number {TEMPERATURE_RANGE}")
+    if size is not None and max(size) > LARGEST_SIDE:
+        raise ValueError(f"a side must have at most {LARGEST_SIDE} sites, not {max(size)}")
     if what != "onsager" and size is None:
         raise ValueError(f"exact {what} needs a size: give -L 32 32 (for the chain: -L 100 1)")
     rows = [{"T": T, **_exact_row(what, T, size, couplings, J, h)} for T in temperatures]
@@ -334,7 +336,7 @@ def _exact_row(
         return {
             "energy": float(exact.onsager_energy(T, J)),
             "specific_heat": float(exact.onsager_specific_heat(T, J)),
-            "magnetization": float(exact.yang_magnetization(T, J)),
+            "magnetization" if J > 0 else "staggered_magnetization": float(exact.yang_magnetization(T, J)),
         }
     assert size is not None  # checked by the caller
     if what == "enumerate":

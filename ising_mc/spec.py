@@ -25,6 +25,9 @@ TEMPERATURE_KEYS = ("start", "stop", "num")
 TEMPERATURE_DIGITS = 12  # of an evenly spaced grid, so that a finer grid contains a coarser one bit for bit
 LARGEST_SEED = 2**63 - 1
 LARGEST = 1e9  # of couplings, fields and temperatures: total energies then stay within 64 bits
+LARGEST_SIDE = 1 << 20
+LARGEST_COUNT = 10**6  # of temperatures, and of replicas
+LARGEST_SWEEPS = 10**12
 TEMPERATURE_RANGE = f"from {1 / LARGEST:g} to {LARGEST:g}"
 
 
@@ -99,7 +102,7 @@ def parse(text: str, default_name: str = "run") -> RunSpec:
     """
     try:
         tables = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:  # TOMLDecodeError, or a number of thousands of digits
         raise SpecError(f"this is not valid TOML: {error}") from error
     for table, content in tables.items():
         _known(table, KEYS, "table")
@@ -123,7 +126,7 @@ def parse(text: str, default_name: str = "run") -> RunSpec:
         B=B,
         mu=mu,
         temperatures=reader.temperatures("grid.temperatures"),
-        replicas=reader.integer("grid.replicas", 64, 1),
+        replicas=reader.integer("grid.replicas", 64, 1, LARGEST_COUNT),
         thermalization=reader.integer("schedule.thermalization", 1000, 0),
         sweeps=reader.integer("schedule.sweeps", 10000, 1),
         measure_every=reader.integer("schedule.measure_every", 1, 1),
@@ -173,15 +176,17 @@ class _Reader:
             raise SpecError(f"{key} must be {kind}, not {_cut(value)}")
         return float(value)
 
-    def integer(self, key: str, default: int, smallest: int) -> int:
+    def integer(self, key: str, default: int, smallest: int, largest: int = LARGEST_SWEEPS) -> int:
         value = self.get(key, default)
         if isinstance(value, bool) or not isinstance(value, int) or value < smallest:
-            raise SpecError(f"{key} must be a whole number of at least {smallest}, not {value!r}")
+            raise SpecError(f"{key} must be a whole number of at least {smallest}, not {_cut(value)}")
+        if value > largest:
+            raise SpecError(f"{key} must be a whole number of at most {largest}, not {_cut(value)}")
         return value
 
     def name(self, key: str, default: str) -> str:
         value = self.get(key, default)
-        if not isinstance(value, str) or not value or "/" in value or value.startswith("."):
+        if not isinstance(value, str) or not value or "/" in value or "\0" in value or value.startswith("."):
             raise SpecError(f"{key} must be a plain file name without '/', not {value!r}")
         return value
 
@@ -205,6 +210,8 @@ class _Reader:
             sides = size if isinstance(size, list) else [size, size]
             if len(sides) != 2 or not all(isinstance(n, int) and not isinstance(n, bool) for n in sides):
                 raise SpecError(f"{key}: {size!r} is neither a side such as 32 nor a rectangle such as [48, 32]")
+            if max(sides) > LARGEST_SIDE:
+                raise SpecError(f"{key}: a side must have at most {LARGEST_SIDE} sites, not {_cut(max(sides))}")
             try:
                 lattices.append(Square(*sides))
             except ValueError as error:
@@ -235,8 +242,8 @@ class _Reader:
         if missing:
             raise SpecError(f"{key} needs start, stop and num; missing: {', '.join(missing)}")
         start, stop, num = (table[name] for name in TEMPERATURE_KEYS)
-        if isinstance(num, bool) or not isinstance(num, int) or num < 1:
-            raise SpecError(f"{key}: num must be a whole number of at least 1, not {num!r}")
+        if isinstance(num, bool) or not isinstance(num, int) or not 1 <= num <= LARGEST_COUNT:
+            raise SpecError(f"{key}: num must be a whole number from 1 to {LARGEST_COUNT}, not {_cut(num)}")
         for T in (start, stop):
             if not _is_temperature(T):
                 raise SpecError(f"{key}: a temperature must be a positive number {TEMPERATURE_RANGE}, not {_cut(T)}")
@@ -259,6 +266,8 @@ def _cut(value: Any) -> str:
 
 
 def _no_repeats(key: str, values: Sequence[Any]) -> None:
-    for i, value in enumerate(values):
-        if value in values[:i]:
+    seen = set()
+    for value in values:
+        if value in seen:
             raise SpecError(f"{key} names {value} twice")
+        seen.add(value)

@@ -26,20 +26,21 @@ import h5py
 import numpy as np
 
 from ising_mc.ising import State
-from ising_mc.resultfile import SCHEMA_VERSION, Array, StoreError, first_line, open_result, sync_and_rename
+from ising_mc.resultfile import SCHEMA_VERSION, Array, StoreError, damage_told, first_line, open_result, sync_and_rename
 from ising_mc.spec import RunSpec
 from ising_mc.streams import SAMPLER_VERSION
 
 IMAGE_BLOCK = 1 << 22  # bytes by which a segment grows in memory
 USER_BLOCK = 512  # HDF5 leaves so many bytes at the beginning of a file to its user
-HEADER = {
+SAME = ("schema_version", "sampler_version", "identity", "seed")  # in all segments of a run
+HEADER = {  # what run.json holds
     "schema_version": int,
     "sampler_version": int,
     "identity": dict,
     "seed": int,
     "sweeps": int,
     "temperatures": list,
-}  # of run.json
+}
 
 
 @dataclass(frozen=True)
@@ -71,10 +72,11 @@ class Progress:
 class Store:
     """The files of one run.  Open it with `Store.open`, which takes the lock."""
 
-    def __init__(self, out: Path, seed: int) -> None:
+    def __init__(self, out: Path, header: dict[str, Any]) -> None:
         """Nothing is read or written yet."""
+        self.header = header
         self.out = out
-        self.seed = seed
+        self.seed: int = header["seed"]
         self.parts = parts_folder(out)
         self.progress: dict[str, Progress] = {}
         self.result: tuple[int, tuple[float, ...]] | None = None  # sweeps and temperatures of the result file
@@ -110,16 +112,16 @@ class Store:
         if header is not None:
             _refuse_changes(out, header, spec)
             seed = header["seed"]
-        store = Store(out, draw_seed() if seed is None else seed)
-        store._read_all()
         header = {
             "schema_version": SCHEMA_VERSION,
             "sampler_version": SAMPLER_VERSION,
             "identity": spec.identity(),
-            "seed": store.seed,
+            "seed": draw_seed() if seed is None else seed,
             "sweeps": spec.sweeps,
-            "temperatures": spec.temperatures,
+            "temperatures": list(spec.temperatures),
         }
+        store = Store(out, header)
+        store._read_all()
         _write_text(store.parts / "run.json", json.dumps(header, indent=1))
         return store
 
@@ -132,7 +134,7 @@ class Store:
             self._next_segment = int(path.stem.split("-")[1]) + 1
 
     def _read_result(self) -> None:
-        with open_result(self.out) as file:
+        with open_result(self.out) as file, damage_told(self.out):
             for label, system in file["systems"].items():
                 self.result = int(file.attrs["sweeps"]), tuple(float(T) for T in system["temperature"])
                 done = np.asarray(system["final/done"])
@@ -147,7 +149,7 @@ class Store:
 
     def _from_result(self, label: str, t: int, word: int, per_word: int) -> Callable[[], tuple[Array, Array]]:
         def read() -> tuple[Array, Array]:
-            with open_result(self.out) as file:
+            with open_result(self.out) as file, damage_told(self.out):
                 series = file[f"systems/{label}/timeseries"]
                 rows = slice(word * per_word, (word + 1) * per_word)
                 return series["energy"][t, rows], series["magnetization"][t, rows]
@@ -155,7 +157,7 @@ class Store:
         return read
 
     def _final_state(self, label: str, t: int, word: int) -> State:
-        with open_result(self.out) as file:
+        with open_result(self.out) as file, damage_told(self.out):
             final = file[f"systems/{label}/final"]
             return State(final["spins"][t, word], final["random_state"][t, word])
 
@@ -163,6 +165,9 @@ class Store:
         """Take in a segment; raises FileNotFoundError where it went away, as it does when a run ends."""
         try:
             with _open_segment(path) as file:
+                own = json.loads(file.attrs["run"])
+                if any(own[key] != self.header[key] for key in SAME):
+                    raise StoreError(f"segment {path} belongs to another run than {path.parent / 'run.json'} says")
                 for key, group in _unit_groups(file):
                     self._take(path, key, int(group.attrs["first"]), int(group.attrs["done"]))
         except FileNotFoundError:
@@ -198,7 +203,7 @@ class Store:
         path = self.parts / f"seg-{self._next_segment:06d}.h5"
         partial = path.with_suffix(".tmp")
         try:
-            image = _segment_image(commits)
+            image = _segment_image(commits, self.header)
             with open(partial, "wb") as file:
                 file.write(_user_block(image))
                 file.write(image)
@@ -245,7 +250,7 @@ def parts_folder(out: Path) -> Path:
 
 def segments(parts: Path) -> list[Path]:
     """The segments of a run, in order."""
-    return sorted(parts.glob("seg-*.h5"))
+    return sorted(parts.glob("seg-[0-9][0-9][0-9][0-9][0-9][0-9].h5"))
 
 
 def read_header(out: Path) -> dict[str, Any] | None:
@@ -258,12 +263,16 @@ def read_header(out: Path) -> dict[str, Any] | None:
                 raise ValueError("something in it has the wrong type")
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise StoreError(
-                f"{text} is damaged ({first_line(error)}): put it back from a copy, or choose another -o"
+                f"{text} is damaged ({first_line(error)}): move it away, the segments know what run they belong to"
             ) from error
         return dict(header)
+    paths = segments(text.parent)
+    if paths:
+        with _open_segment(paths[-1]) as file:
+            return dict(json.loads(file.attrs["run"]))
     if not out.exists():
         return None
-    with open_result(out) as file:
+    with open_result(out) as file, damage_told(out):
         system = next(iter(file["systems"].values()))
         return {
             "schema_version": int(file.attrs["schema_version"]),
@@ -288,9 +297,10 @@ def progress_of(out: Path, spec: RunSpec) -> "Store":
 
 def _progress_of(out: Path, spec: RunSpec) -> "Store":
     header = read_header(out)
-    store = Store(out, -1 if header is None else header["seed"])
-    if header is not None:
-        _refuse_changes(out, header, spec)
+    if header is None:
+        return Store(out, {"seed": -1})
+    _refuse_changes(out, header, spec)
+    store = Store(out, header)
     store._read_all()
     return store
 
@@ -354,9 +364,10 @@ def _joined(commits: Sequence[Commit]) -> list[Commit]:
     ]
 
 
-def _segment_image(commits: Sequence[Commit]) -> bytes:
+def _segment_image(commits: Sequence[Commit], header: dict[str, Any]) -> bytes:
     """An HDF5 file of commits, made in memory, because a failed write there cannot upset the HDF5 library."""
     with h5py.File("segment", "w", driver="core", backing_store=False, block_size=IMAGE_BLOCK) as file:
+        file.attrs["run"] = json.dumps(header)
         for commit in commits:
             group = file.create_group(commit.key)
             group.create_dataset("energy", data=commit.energy)

@@ -283,3 +283,11 @@ def test_plan_does_one_pilot_a_system(tmp_path: Path, monkeypatch: pytest.Monkey
     text = "[lattice]\nsize = [8, 16]\n[grid]\ntemperatures = {start = 1, stop = 3, num = 9}\nreplicas = 256"
     plan_run(parse(text), 2)
     assert len(pilots) == 2
+
+
+def test_plot_does_not_overwrite_results(frozen: Path, tmp_path: Path) -> None:
+    out = Path(shutil.copy(frozen, tmp_path / "results.png"))
+    before = out.read_bytes()
+    assert_refused(cli("plot", out), "is the result file itself")
+    assert out.read_bytes() == before
+    assert_refused(cli("plot", frozen, "-o", tmp_path / "picture"), "ending")

@@ -154,3 +154,13 @@ def test_no_verdict_without_a_comparison_of_the_starts() -> None:
     for _ in range(20):
         energy, magnetization = np.cumsum(rng.normal(size=(2, 4, 12)), axis=2)
         assert analyse(energy, magnetization, 16, 2.0, mixed=True).equilibrated != YES
+
+
+def test_frozen_magnetization_has_no_error() -> None:
+    """Half of the replicas caught at +1, half at -1: their mean is that of the starts."""
+    rng = np.random.default_rng(3)
+    signs = np.tile([1.0, -1.0], 8)[:, None]
+    energy, magnetization = rng.normal(-30, 1, (16, 200)), signs * rng.uniform(14, 16, (16, 200))
+    assert np.isnan(analyse(energy, magnetization, 16, 1.0, mixed=True).estimates["magnetization_per_site"].error)
+    in_field = analyse(energy, magnetization, 16, 1.0, mixed=True, field=True)
+    assert in_field.estimates["magnetization_per_site"].error > 0

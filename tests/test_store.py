@@ -13,6 +13,7 @@ import pytest
 from helpers import (
     KILLED,
     TIMEOUT,
+    Data,
     assert_refused,
     assert_same,
     cli,
@@ -179,7 +180,7 @@ def test_files_of_others_are_left_alone(tmp_path: Path) -> None:
     folder.mkdir()
     before = files(tmp_path)
     for out, reason in ((foreign, "not a result file"), (text, "HDF5"), (folder, "HDF5"), (path, "HDF5")):
-        assert_refused(cli("run", path, "-o", out), out.name, reason)
+        assert_refused(cli("run", path, "-o", out), out.name, "name of a file" if out == folder else reason)
         assert_refused(cli("results", out), out.name, reason)
     assert files(tmp_path) == before
     assert_refused(cli("results", tmp_path / "none.h5"), "no result file")
@@ -423,3 +424,21 @@ def test_a_run_of_another_version_is_refused(tmp_path: Path, key: str) -> None:
         file.attrs[key] = 99
     write(tmp_path, toml(schedule__sweeps="400"))
     assert_refused(cli("run", path, "-o", out), "version 99" if key == "schema_version" else "sampler_version 99")
+
+
+def test_segments_know_their_run(cut: Path, undisturbed: Data) -> None:
+    """Without run.json another run must not go on from these samples, and the same run must."""
+    (parts(cut) / "run.json").unlink()
+    other = write(cut.parent, CUT.replace("seed = 2026", "seed = 2027"), "other.toml")
+    before = files(parts(cut))
+    for command in ("run", "status"):
+        assert_refused(cli(command, other, "-o", cut), "run.seed was 2026, is 2027")
+    assert files(parts(cut)) == before
+    assert_same(complete(cut.parent, CUT), undisturbed)
+
+
+def test_header_of_another_run(cut: Path) -> None:
+    header = parts(cut) / "run.json"
+    header.write_text(header.read_text().replace('"seed": 2026', '"seed": 2027'))
+    path = write(cut.parent, CUT.replace("seed = 2026", "seed = 2027"))
+    assert_refused(cli("run", path, "-o", cut), "another run")

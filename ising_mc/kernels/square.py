@@ -260,28 +260,27 @@ def count_replicas(spins, geometry, sign, counter, unsatisfied, ups):
 @jit_inline
 def _count_two_rows(counter, spins, geometry, row, start, words, width, odd_mask, sign, earlier):
     """Count the right and down bonds of slots start ... in two rows, even and (where odd_mask is set) odd columns."""
-    second_mask = ALL if row + 1 < geometry[0] else ZERO
-    second_row = min(row + 1, geometry[0] - 1)
+    rows = geometry[0]
+    second_mask = ALL if row + 1 < rows else ZERO
     second_odd = second_mask & odd_mask
-    e0 = np.uint64(half_row(geometry, row, 0) + start)
-    o0 = np.uint64(half_row(geometry, row, 1) + start)
-    e1 = np.uint64(half_row(geometry, second_row, 0) + start)
-    o1 = np.uint64(half_row(geometry, second_row, 1) + start)
-    next_row = np.uint64(2 * geometry[2])  # from a word to the one below it
+    e0, o0 = np.uint64(half_row(geometry, row, 0) + start), np.uint64(half_row(geometry, row, 1) + start)
+    e1, o1 = np.uint64(half_row(geometry, row + 1, 0) + start), np.uint64(half_row(geometry, row + 1, 1) + start)
+    third = min(row + 2, rows)
+    e2, o2 = np.uint64(half_row(geometry, third, 0) + start), np.uint64(half_row(geometry, third, 1) + start)
     for j in range(np.uint64(words)):
-        even, odd, below = spins[e0 + j], spins[o0 + j], spins[e0 + next_row + j]
+        even, odd, even_below, odd_below = spins[e0 + j], spins[o0 + j], spins[e1 + j], spins[o1 + j]
         w = even ^ odd ^ sign
-        x = even ^ below ^ sign
+        x = even ^ even_below ^ sign
         y = (odd ^ spins[e0 + ONE + j] ^ sign) & odd_mask
-        z = (odd ^ spins[o0 + next_row + j] ^ sign) & odd_mask
+        z = (odd ^ odd_below ^ sign) & odd_mask
         digit_1, two_a = carry_save(counter[j], w, x)
         digit_1, two_b = carry_save(digit_1, y, z)
         up_1, up_two_a = carry_save(counter[UPS + j], even, odd & odd_mask)
-        even, odd, below = spins[e1 + j], spins[o1 + j], spins[e1 + next_row + j]
+        even, odd = even_below, odd_below
         w = (even ^ odd ^ sign) & second_mask
-        x = (even ^ below ^ sign) & second_mask
+        x = (even ^ spins[e2 + j] ^ sign) & second_mask
         y = (odd ^ spins[e1 + ONE + j] ^ sign) & second_odd
-        z = (odd ^ spins[o1 + next_row + j] ^ sign) & second_odd
+        z = (odd ^ spins[o2 + j] ^ sign) & second_odd
         digit_1, two_c = carry_save(digit_1, w, x)
         digit_1, two_d = carry_save(digit_1, y, z)
         up_1, up_two_b = carry_save(up_1, even & second_mask, odd & second_odd)
