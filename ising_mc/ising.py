@@ -202,7 +202,7 @@ class SiteSampler(_Packed):
         super().__init__(lattice.rows // 64, lattice.columns, 1)
         self.model = kernel_model(model, temperature, update)
         self.bands = min(lattice.rows // 64, MAX_BANDS)
-        self.scratches = np.zeros((self.bands, bernoulli.SCRATCH_WORDS), np.uint64)
+        self.scratches = _aligned_zeros(self.bands * bernoulli.SCRATCH_WORDS).reshape(self.bands, -1)
         self.threads = threads
 
     def start(self, seed: int, system: str, temperature: float, word: int, start: str) -> None:
