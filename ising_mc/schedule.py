@@ -176,7 +176,6 @@ class Runner:
         began = time.monotonic()
         for choice in {unit.choice.packing: unit.choice for unit in units}.values():
             choice.sampler(Square(128, 128), self.spec.model, 1.0, threads).sample(1, 1)
-            choice.sampler(Square(128, 128), self.spec.model, 1.0, threads).sweep(1)
         self.timings.compile += time.monotonic() - began
 
     def _save_until_done(self, working: int) -> None:

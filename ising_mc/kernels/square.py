@@ -218,13 +218,6 @@ def sweep(spins, geometry, scratch, model):
 
 
 @jit
-def sweep_many(spins, geometry, scratch, model, sweeps):
-    """Only sweeps, nothing measured: thermalization."""
-    for _ in range(sweeps):
-        sweep(spins, geometry, scratch, model)
-
-
-@jit
 def sample(spins, geometry, scratch, model, counter, every, unsatisfied, ups):
     """Replica-packed: every `every` sweeps count the unsatisfied bonds and the up spins of each replica.
 
