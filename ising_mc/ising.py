@@ -178,7 +178,7 @@ class ReplicaSampler(_Packed):
 
     def sweep(self, sweeps: int) -> None:
         """Do some sweeps without measuring."""
-        self.sample(1, sweeps)  # one count costs less than a second compiled kernel
+        self.sample(1, sweeps)  # a count nobody reads costs less than one more kernel to compile
 
     def sample(self, measurements: int, every: int) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
         """Unsatisfied bonds and up spins, (measurements, 64) each, one measurement after every `every` sweeps."""
