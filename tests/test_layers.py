@@ -24,13 +24,13 @@ LAYERS = (  # top to bottom; modules of one row do not know each other
     ("validation",),
     ("observables",),
     ("ising", "statistics", "exact"),
-    ("lattices", "streams", "provenance"),
+    ("lattices", "graphfile", "streams", "provenance"),
     ("kernels",),
     ("__init__",),
 )
 LEVEL = {module: level for level, row in enumerate(LAYERS) for module in row}
 PLACES = {
-    "h5py": {"store", "resultfile"},
+    "h5py": {"store", "resultfile", "graphfile"},  # graphfile reads the users' arrays, never results
     "click": {"cli"},
     "rich": {"screen"},
     "matplotlib": {"plot"},
