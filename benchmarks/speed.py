@@ -23,8 +23,7 @@ import numpy as np
 
 from ising_mc import exact, provenance
 from ising_mc.algorithms import PACKINGS
-from ising_mc.ising import Model, ReplicaSampler, SiteSampler
-from ising_mc.lattices import Square
+from ising_mc.square import Model, ReplicaSampler, SiteSampler, Square
 
 ROUNDS = 9
 SECONDS = 0.25  # of one measurement

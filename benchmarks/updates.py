@@ -8,8 +8,7 @@
 import numpy as np
 
 from ising_mc import statistics
-from ising_mc.ising import Model, ReplicaSampler
-from ising_mc.lattices import Square
+from ising_mc.square import Model, ReplicaSampler, Square
 
 TEMPERATURES = (1.5, 2.0, 2.269, 2.6, 3.0, 3.5, 4.0, 5.0, 6.0, 6.5, 7.0, 8.0, 20.0, 50.0)
 

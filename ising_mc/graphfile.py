@@ -193,7 +193,7 @@ def _size(name: str) -> int:
 
 def _room(name: str, octets: float) -> None:
     """Refuse what would not fit into memory."""
-    available = _available_memory()
+    available = available_memory()
     if octets > MEMORY_SHARE * available:
         raise GraphFileError(
             f"{name} is too large: reading it would take {octets / 1e9:.3g} GB of memory, "
@@ -201,7 +201,7 @@ def _room(name: str, octets: float) -> None:
         )
 
 
-def _available_memory() -> int:
+def available_memory() -> int:
     """Bytes that programs can still have (caches of files count as free), or all memory where no more is known."""
     try:
         found = re.search(r"MemAvailable:\s*(\d+) kB", Path("/proc/meminfo").read_text())

@@ -1,253 +1,216 @@
-"""The Ising model on the periodic square lattice: H = - J sum_<ij> s_i s_j - h sum_i s_i, s = +1/-1.
+"""The Ising model: H = - sum_bonds J_ij s_i s_j - mu sum_i B_i s_i, with couplings and fields on a lattice or graph.
 
-A *sampler* holds the spins and random states of the replicas that share a word, at one temperature, and moves them
-on.  It counts what the kernels count (unsatisfied bonds, up spins); energies and magnetizations follow exactly.
+A `System` says what is to be simulated, small and hashable; `realize` draws or reads its couplings and fields.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ising_mc import streams
-from ising_mc.kernels import bernoulli, counting, square, square_sites
-from ising_mc.kernels._jit import use_threads
-from ising_mc.lattices import Square
+from ising_mc.graphfile import GraphData
+from ising_mc.lattices import Graph, Lattice
+from ising_mc.observables import Facts
 
-Words = NDArray[np.uint64]
-KernelModel = tuple[Words, Words, np.uint64, bool, bool]
+Floats = NDArray[np.float64]
 
-LANES = 64
-MAX_BANDS = 64
-STARTS = ("up", "random", "mixed")
+RANDOM_COUPLINGS = ("pm_j", "gaussian")
+RANDOM_FIELDS = ("gaussian", "bimodal")
+FEW_MODULI = 3  # of the couplings of a file: more are treated as real numbers
+KEPT = 4  # realizations that are kept in memory
 
 
 @dataclass(frozen=True)
-class Model:
-    """Couplings: J on every bond, field h = mu B on every site, both in the same units of energy."""
+class FileGraph:
+    """A graph that a user gives; two are equal when their contents are."""
 
-    J: float = 1.0
-    h: float = 0.0
+    path: str
+    digest: str
+    data: GraphData = field(compare=False, repr=False)
+
+    kind = "file"
+    size: tuple[int, ...] = ()
+    periodic: tuple[bool, ...] = ()
+    directions = 1
+    dimension = 0
+    is_bipartite = None
 
     @property
-    def is_integer(self) -> bool:
-        """Whether all energies are integers."""
-        return float(self.J).is_integer() and float(self.h).is_integer()
+    def n_sites(self) -> int:
+        """Number of sites N."""
+        return self.data.n_sites
 
-    def largest_energy(self, lattice: Square) -> float:
-        """A bound on |H|."""
-        return abs(self.J) * lattice.n_bonds + abs(self.h) * lattice.n_sites
+    @property
+    def n_bonds(self) -> int:
+        """Number of bonds."""
+        return len(self.data.bonds)
 
-    def energy_dtype(self, lattice: Square) -> np.dtype[Any]:
-        """Type of a total energy: int32 or int64 where all energies are integers, otherwise float64."""
-        if not self.is_integer:
-            return np.dtype(np.float64)
-        return smallest_integer(3 * self.largest_energy(lattice))  # larger numbers stand on the way to the energy
+    @property
+    def label(self) -> str:
+        """Name of the system in result files: that of the file."""
+        return re.sub(r"[^\w.-]", "_", Path(self.path.split(":")[0]).stem) or "graph"
 
-    def energy(self, lattice: Square, unsatisfied: NDArray[np.integer], ups: NDArray[np.integer]) -> NDArray[Any]:
-        """Total energy H from the numbers of unsatisfied bonds and of up spins (any shape), as `energy_dtype`."""
-        dtype = self.energy_dtype(lattice)
-        number = float if dtype.kind == "f" else int
-        energy = unsatisfied.astype(dtype)
-        energy *= number(2 * abs(self.J))
-        energy -= number(abs(self.J) * lattice.n_bonds - self.h * lattice.n_sites)
-        if self.h != 0:
-            energy -= number(2 * self.h) * ups.astype(dtype)
-        return energy
+    def graph(self, seed: np.random.SeedSequence | None = None) -> Graph:
+        """The graph, without directions or coordinates."""
+        axis = np.zeros(self.n_bonds, np.uint8)
+        return Graph(self.n_sites, self.data.bonds, axis, np.zeros((self.n_sites, 0), np.int32))
 
 
-def magnetization(lattice: Square, ups: NDArray[np.integer]) -> NDArray[np.integer]:
-    """Total magnetization M from the numbers of up spins (any shape), int32 where that holds it, otherwise int64."""
-    total = ups.astype(smallest_integer(2 * lattice.n_sites))
-    total *= 2
-    total -= lattice.n_sites
-    return total
-
-
-def smallest_integer(largest: float) -> np.dtype[Any]:
-    """int32 where it holds +-largest, otherwise int64."""
-    return np.dtype(np.int32 if largest < 2**31 else np.int64)
-
-
-def kernel_model(model: Model, temperature: float, update: str) -> KernelModel:
-    """What the square-lattice kernels need to know: (thresholds (5, 62), up_costs (5,), sign, heat_bath, field).
-
-    The flip of a spin with m of its 4 bonds unsatisfied costs 2|J|(4 - 2m) + 2 h s.  Metropolis accepts a cost
-    d >= 0 with exp(-d/T); the heat bath (Glauber) flips with 1/(1 + exp(d/T)).
-    """
-    heat_bath = update == "heat_bath"
-    thresholds = np.zeros((5, bernoulli.THRESHOLD_BITS), np.uint64)
-    up_costs = np.zeros(5, np.uint64)
-    for m in range(5):
-        cost = 2 * abs(model.J) * (4 - 2 * m) + 2 * model.h
-        up_costs[m] = square.ALL if cost >= 0 else 0
-        x = abs(cost) / temperature
-        probability = 1 / (1 + np.exp(x)) if heat_bath and x < 700 else np.exp(-x)
-        thresholds[m] = _bit_masks(float(probability))
-    sign = np.uint64(0) if model.J >= 0 else square.ALL
-    return thresholds, up_costs, sign, heat_bath, model.h != 0
-
-
-def _bit_masks(probability: float) -> Words:
-    """The binary digits of a probability, most significant first, each as a word of zeros or of ones."""
-    digits = bernoulli.THRESHOLD_BITS
-    threshold = min(int(probability * 2.0**digits), 2**digits - 1)
-    return np.array([square.ALL * np.uint64((threshold >> k) & 1) for k in range(digits - 1, -1, -1)], np.uint64)
-
-
-def _aligned_zeros(words: int) -> Words:
-    """Zeros at a 64-byte boundary, the width of the widest vector registers."""
-    room = np.zeros(words + 7, np.uint64)
-    first = (-room.ctypes.data // 8) % 8
-    return room[first : first + words]
-
-
-class _Packed:
-    """Spins in words of 64, with the copies at the edges that the kernels want."""
-
-    def __init__(self, rows: int, columns: int, twist: int) -> None:
-        half = (columns + 1) // 2
-        pitch = square.PAD + (half + 7) // 8 * 8 + 8
-        self.geometry = (rows, columns, pitch, twist)
-        self.spins = _aligned_zeros((rows + 2) * 2 * pitch)
-
-    def _half_rows(self) -> NDArray[np.uint64]:
-        """A view (rows, 2, pitch) of the words, from the first word of each half row on."""
-        rows, _, pitch, _ = self.geometry
-        return self.spins.reshape(rows + 2, 2, pitch)[1 : rows + 1, :, square.PAD :]
-
-    def get_spins(self) -> Words:
-        """The spins, one word a site, (rows, columns)."""
-        rows, columns, _, _ = self.geometry
-        out = np.empty((rows, columns), np.uint64)
-        halves = self._half_rows()
-        out[:, 0::2] = halves[:, 0, : (columns + 1) // 2]
-        out[:, 1::2] = halves[:, 1, : columns // 2]
-        return out
-
-    def set_spins(self, words: Iterable[Words]) -> None:
-        """Set the spins from words (rows, columns), or from one row (columns,) after the other."""
-        columns = self.geometry[1]
-        halves = self._half_rows()
-        for row, content in enumerate(words):
-            halves[row, 0, : (columns + 1) // 2] = content[0::2]
-            halves[row, 1, : columns // 2] = content[1::2]
-            for parity in range(2):
-                square.refresh_copies(self.spins, self.geometry, row, parity)
+Shape = Lattice | FileGraph
 
 
 @dataclass(frozen=True)
-class State:
-    """All that a sampler needs to go on: spins (rows, columns) words, random (bands, 2 * BLOCK) generator states."""
+class FileValues:
+    """Numbers that a user gives, one a bond or one a site; two are equal when their contents are."""
 
-    spins: Words
-    random: Words
-
-
-class ReplicaSampler(_Packed):
-    """64 replicas of one lattice at one temperature, one bit each in every word; always one thread."""
-
-    lanes = LANES
-
-    def __init__(self, lattice: Square, model: Model, temperature: float, update: str, threads: int = 1) -> None:
-        super().__init__(lattice.rows, lattice.columns, 0)
-        self.model = kernel_model(model, temperature, update)
-        self.scratch = _aligned_zeros(bernoulli.SCRATCH_WORDS)
-        self.counter = _aligned_zeros(2 * counting.COUNTER_WORDS)
-
-    def start(self, seed: int, system: str, temperature: float, word: int, start: str) -> None:
-        """Draw the first state; "mixed" starts the even replicas up and the odd ones at random."""
-        mask = {"up": square.ALL, "random": np.uint64(0), "mixed": np.uint64(0x5555555555555555)}[start]
-        origin = streams.sequence(seed, system, temperature, word, streams.START)
-        rows, columns = self.geometry[:2]
-        self.set_spins(row | mask for row in streams.random_rows(origin, rows, columns))
-        self.scratch[: 2 * bernoulli.BLOCK] = streams.update_states(
-            streams.sequence(seed, system, temperature, word, streams.UPDATES), 1
-        )[0]
-
-    def state(self) -> State:
-        """A copy of the state."""
-        return State(self.get_spins(), self.scratch[None, : 2 * bernoulli.BLOCK].copy())
-
-    def restore(self, state: State) -> None:
-        """Go back to a state."""
-        self.set_spins(state.spins)
-        self.scratch[: 2 * bernoulli.BLOCK] = state.random[0]
-
-    def sweep(self, sweeps: int) -> None:
-        """Do some sweeps without measuring."""
-        self.sample(1, sweeps)  # a count nobody reads costs less than one more kernel to compile
-
-    def sample(self, measurements: int, every: int) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-        """Unsatisfied bonds and up spins, (measurements, 64) each, one measurement after every `every` sweeps."""
-        unsatisfied, ups = np.empty((2, measurements, LANES), np.int32)
-        square.sample(self.spins, self.geometry, self.scratch, self.model, self.counter, every, unsatisfied, ups)
-        return unsatisfied, ups
+    path: str
+    digest: str
+    values: Floats = field(compare=False, repr=False)
 
 
-class SiteSampler(_Packed):
-    """One big lattice at one temperature, 64 rows side by side in every word; `threads` share its bands of rows.
+@dataclass(frozen=True)
+class Couplings:
+    """The couplings J_ij; on the complete graph they are scaled to give an energy proportional to N.
 
-    Raises ValueError for a lattice that does not fit (`site_packing_refusal`).
+    uniform: J, one number or one a direction;  pm_j: +J[0] with probability p, else -J[0];  gaussian: mean and sigma;
+    file: one value a bond, in the order of the graph.
     """
 
-    lanes = 1
+    kind: str = "uniform"
+    J: tuple[float, ...] = (1.0,)
+    p: float = 0.5
+    mean: float = 0.0
+    sigma: float = 1.0
+    file: FileValues | None = None
 
-    def __init__(self, lattice: Square, model: Model, temperature: float, update: str, threads: int = 1) -> None:
-        refusal = site_packing_refusal(lattice)
-        if refusal:
-            raise ValueError(refusal)
-        super().__init__(lattice.rows // 64, lattice.columns, 1)
-        self.model = kernel_model(model, temperature, update)
-        self.bands = min(lattice.rows // 64, MAX_BANDS)
-        self.scratches = _aligned_zeros(self.bands * bernoulli.SCRATCH_WORDS).reshape(self.bands, -1)
-        self.threads = threads
 
-    def start(self, seed: int, system: str, temperature: float, word: int, start: str) -> None:
-        """Draw the first state of replica `word`; "mixed" starts the even replicas up and the odd ones at random."""
-        up = start == "up" or (start == "mixed" and word % 2 == 0)
-        mask = square.ALL if up else np.uint64(0)
-        origin = streams.sequence(seed, system, temperature, word, streams.START)
-        rows, columns = self.geometry[:2]
-        self.set_spins(row | mask for row in streams.random_rows(origin, rows, columns))  # no second copy in memory
-        self.scratches[:, : 2 * bernoulli.BLOCK] = streams.update_states(
-            streams.sequence(seed, system, temperature, word, streams.UPDATES), self.bands
+@dataclass(frozen=True)
+class Field:
+    """The field mu B_i: uniform B, gaussian or bimodal (+B or -B) with strength B, or one value a site from a file."""
+
+    kind: str = "uniform"
+    B: float = 0.0
+    mu: float = 1.0
+    file: FileValues | None = None
+
+    @property
+    def uniform(self) -> float | None:
+        """mu B where that is one number for all sites."""
+        if self.kind == "uniform" or (self.mu * self.B == 0 and self.kind != "file"):
+            return self.mu * self.B
+        return None
+
+
+@dataclass(frozen=True)
+class System:
+    """What is simulated: a shape, its couplings and fields, and which sample of the disorder, if any."""
+
+    shape: Shape
+    couplings: Couplings = Couplings()
+    field: Field = Field()
+    sample: int | None = None
+
+    @property
+    def family(self) -> str:
+        """What samples of one disorder have in common: L8."""
+        return self.shape.label
+
+    @property
+    def label(self) -> str:
+        """Name of the system in result files: L32, or L8_d003 for sample 3 of the disorder."""
+        return self.family if self.sample is None else f"{self.family}_d{self.sample:03d}"
+
+    @property
+    def n_sites(self) -> int:
+        """Number of sites N."""
+        return self.shape.n_sites
+
+    @property
+    def is_random(self) -> bool:
+        """Whether couplings, fields or the graph are drawn at random."""
+        return (
+            self.couplings.kind in RANDOM_COUPLINGS
+            or (self.field.kind in RANDOM_FIELDS and self.field.uniform is None)
+            or self.shape.kind == "random_regular"
         )
 
-    def state(self) -> State:
-        """A copy of the state."""
-        return State(self.get_spins(), self.scratches[:, : 2 * bernoulli.BLOCK].copy())
+    @property
+    def facts(self) -> Facts:
+        """What the analysis of its time series needs to know."""
+        in_field = self.field.uniform != 0
+        return Facts(self.n_sites, self.shape.n_bonds, self.shape.size, in_field, self.sample is not None)
 
-    def restore(self, state: State) -> None:
-        """Go back to a state."""
-        self.set_spins(state.spins)
-        self.scratches[:, : 2 * bernoulli.BLOCK] = state.random
+    @property
+    def moduli(self) -> tuple[float, ...] | None:
+        """The few values of |J|, or None where J is real: drawn from a Gaussian, or of many values in a file."""
+        scale = self.coupling_scale
+        if self.couplings.kind == "gaussian":
+            return None
+        if self.couplings.kind == "file":
+            assert self.couplings.file is not None
+            found = np.unique(np.abs(self.couplings.file.values))
+            return tuple(found.tolist()) if len(found) <= FEW_MODULI else None
+        return tuple(sorted({scale * abs(J) for J in self.couplings.J}))
 
-    def sweep(self, sweeps: int) -> None:
-        """Do some sweeps without measuring."""
-        self._run(1, sweeps)
-
-    def sample(self, measurements: int, every: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Unsatisfied bonds and up spins, (measurements, 1) each, one measurement after every `every` sweeps."""
-        return self._run(measurements, every)
-
-    def _run(self, measurements: int, every: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        unsatisfied, ups = np.empty((2, measurements), np.int64)
-        kernel: Any = square_sites.sample_sites
-        if self.threads > 1:
-            use_threads(self.threads)
-            kernel = square_sites.sample_sites_parallel
-        kernel(self.spins, self.geometry, self.scratches, self.model, every, unsatisfied, ups)
-        return unsatisfied[:, None], ups[:, None]
-
-
-Sampler = ReplicaSampler | SiteSampler
+    @property
+    def coupling_scale(self) -> float:
+        """Factor of the couplings: on the complete graph 1/N for uniform ones, 1/sqrt(N) for random ones, else 1."""
+        if self.shape.kind != "complete" or self.couplings.kind == "file":
+            return 1.0
+        return 1 / self.n_sites if self.couplings.kind == "uniform" else self.n_sites**-0.5
 
 
-def site_packing_refusal(lattice: Square) -> str:
-    """Why a lattice cannot be packed by sites, or an empty string."""
-    if lattice.rows % 128 or lattice.columns % 128:
-        return f"packing by sites needs sides that are multiples of 128, not {lattice.rows} x {lattice.columns}"
-    return ""
+@dataclass(frozen=True, eq=False)
+class Realization:
+    """A system with all its numbers: the graph, J (m,) of each bond, h = mu B (n,) of each site."""
+
+    graph: Graph
+    J: Floats
+    h: Floats
+
+    def energy(self, spins: NDArray[Any]) -> Floats:
+        """Total energy H of states, (..., n) of +1 and -1."""
+        bonds = self.graph.bonds
+        return np.asarray(-(spins[..., bonds[:, 0]] * spins[..., bonds[:, 1]]) @ self.J - spins @ self.h, np.float64)
+
+
+@lru_cache(KEPT)
+def realize(system: System, seed: int) -> Realization:
+    """Draw or read the couplings and fields of a system; the same ones whenever and wherever it is asked for.
+
+    seed: the run's.  Raises ValueError where a random graph cannot be made.
+    """
+    label = system.label
+    graph = system.shape.graph(streams.sequence(seed, label, 0.0, 0, streams.GRAPH))
+    rng = np.random.Generator(np.random.SFC64(streams.sequence(seed, label, 0.0, 0, streams.COUPLINGS)))
+    J = np.asarray(system.coupling_scale * _couplings(system.couplings, graph, rng), np.float64)
+    rng = np.random.Generator(np.random.SFC64(streams.sequence(seed, label, 0.0, 0, streams.FIELDS)))
+    return Realization(graph, J, _fields(system.field, graph.n_sites, rng))
+
+
+def _couplings(own: Couplings, graph: Graph, rng: np.random.Generator) -> Floats:
+    m = len(graph.bonds)
+    if own.kind == "file":
+        assert own.file is not None
+        return own.file.values
+    if own.kind == "gaussian":
+        return own.mean + own.sigma * rng.standard_normal(m)
+    if own.kind == "pm_j":
+        return np.where(rng.random(m) < own.p, own.J[0], -own.J[0])
+    return np.asarray(own.J, np.float64)[graph.axis] if len(own.J) > 1 else np.full(m, own.J[0])
+
+
+def _fields(own: Field, n: int, rng: np.random.Generator) -> Floats:
+    if own.kind == "file":
+        assert own.file is not None
+        return own.mu * own.file.values
+    if own.kind == "gaussian":
+        return own.mu * own.B * rng.standard_normal(n)
+    if own.kind == "bimodal":
+        return np.where(rng.random(n) < 0.5, own.mu * own.B, -own.mu * own.B)
+    return np.full(n, own.mu * own.B)

@@ -23,6 +23,7 @@ class Quantity:
     symbol: str
 
 
+MOST_AXES = 8  # of a hypercubic lattice
 # H: total energy; M: total magnetization; e = H/N, m = M/N; <...>: average over sweeps and replicas
 QUANTITIES = {
     "energy_per_site": Quantity("J", "energy per site", "<H>/N", "e"),
@@ -35,6 +36,31 @@ QUANTITIES = {
     ),
     "binder_cumulant": Quantity("1", "Binder cumulant", "1 - <m^4> / (3 <m^2>^2)", "U4"),
 }
+BASIC = tuple(QUANTITIES)  # of every system
+QUANTITIES |= {
+    "magnetization_squared": Quantity("1", "second moment of the magnetization", "<m^2>", "m2"),
+    "magnetization_fourth": Quantity("1", "fourth moment of the magnetization", "<m^4>", "m4"),
+    "abs_staggered_magnetization_per_site": Quantity(
+        "1", "absolute staggered magnetization per site", "<|M_s|>/N, M_s = sum over one sublattice - the other", "|ms|"
+    ),
+    "staggered_susceptibility": Quantity(
+        "1/J", "staggered susceptibility per site", "N (<m_s^2> - <|m_s|>^2) / T", "chi_st"
+    ),
+    "staggered_binder_cumulant": Quantity(
+        "1", "Binder cumulant of the staggered magnetization", "1 - <m_s^4> / (3 <m_s^2>^2)", "U4_st"
+    ),
+    "abs_overlap": Quantity("1", "absolute overlap of two replicas", "<|q|>, q = sum_i s_i^a s_i^b / N", "|q|"),
+    "overlap_squared": Quantity("1", "second moment of the overlap", "<q^2>", "q2"),
+    "overlap_fourth": Quantity("1", "fourth moment of the overlap", "<q^4>", "q4"),
+    "overlap_binder_ratio": Quantity("1", "Binder ratio of the overlap", "(3 - <q^4>/<q^2>^2) / 2", "g"),
+    "link_overlap": Quantity(
+        "1", "link overlap of two replicas", "<q_l>, q_l = sum_bonds s_i^a s_j^a s_i^b s_j^b / bonds", "ql"
+    ),
+    "link_overlap_squared": Quantity("1", "second moment of the link overlap", "<q_l^2>", "ql2"),
+    "link_overlap_binder_ratio": Quantity(
+        "1", "Binder ratio of the link overlap about its mean", "(3 - <d^4>/<d^2>^2) / 2, d = q_l - <q_l>", "g_l"
+    ),
+}
 TIME_SERIES = {
     "energy": Quantity("J", "total energy", "H = - sum_<ij> J_ij s_i s_j - mu sum_i B_i s_i", "H"),
     "magnetization": Quantity("1", "total magnetization", "M = sum_i s_i", "M"),
@@ -44,7 +70,30 @@ TIME_SERIES = {
         "(<H^2> - <H>^2) / (N T^2) within the block; low by about 2 tau_int / block length",
         "C",
     ),
+    "staggered_magnetization": Quantity(
+        "1", "total staggered magnetization", "sum of s_i over one sublattice minus that over the other", "M_s"
+    ),
+    "overlap": Quantity("1", "overlap of replicas 2k and 2k + 1", "sum_i s_i^a s_i^b", "Q"),
+    "link_overlap": Quantity("1", "link overlap of replicas 2k and 2k + 1", "sum_bonds s_i^a s_j^a s_i^b s_j^b", "Q_l"),
 }
+for _axis in range(MOST_AXES):
+    _where = f"along axis {_axis}"
+    _wave = f"k = 2 pi / L_{_axis} {_where}"
+    _sf, _bond = f"structure_factor_axis{_axis}", f"bond_energy_axis{_axis}"
+    TIME_SERIES[_sf] = Quantity("1", f"structure factor, {_wave}", "|sum_i s_i exp(i k x_i)|^2 / N", f"S{_axis}")
+    TIME_SERIES[_bond] = Quantity(
+        "J", f"energy of the bonds of direction {_axis}", "- sum J_ij s_i s_j over these bonds", f"H{_axis}"
+    )
+    QUANTITIES[_sf] = Quantity("1", f"structure factor, {_wave}", "<|sum_i s_i exp(i k x_i)|^2> / N", f"S{_axis}")
+    QUANTITIES[f"correlation_length_axis{_axis}"] = Quantity(
+        "unit cells",
+        f"second-moment correlation length {_where}",
+        f"sqrt(<M^2> / (N S(k)) - 1) / (2 sin(k/2)), {_wave}",
+        f"xi{_axis}",
+    )
+    QUANTITIES[f"{_bond}_per_site"] = Quantity(
+        "J", f"energy of the bonds of direction {_axis} per site", f"<H_{_axis}>/N", f"e{_axis}"
+    )
 EQUILIBRATED = 1e-4  # p-value below which a point counts as not equilibrated
 YES, NO, UNKNOWN = 1, 0, -1
 BLOCKS = 20
@@ -59,28 +108,98 @@ class PointResults:
     p_value: float
 
 
-def analyse(
-    energy: Series, magnetization: Series, n_sites: int, temperature: float, mixed: bool, field: bool = False
-) -> PointResults:
-    """Results of one point from its time series, (replica, measurement) each.
+@dataclass(frozen=True)
+class Facts:
+    """What the analysis needs to know of a system: sites, bonds, sides, and whether <m> = 0 by symmetry is not given.
 
-    tau_int comes in units of the sampling interval.  `mixed`: even replicas started up, odd ones at random;
-    `field`: there is one, so that <m> is not 0 by symmetry.
+    moments: whether moments of the magnetization are wanted for an average over disorder.
     """
-    e, m = energy / n_sites, magnetization / n_sites
+
+    n_sites: int
+    n_bonds: int
+    size: tuple[int, ...] = ()
+    field: bool = False
+    moments: bool = False
+
+
+def analyse(series: dict[str, Series], facts: Facts, temperature: float, mixed: bool) -> PointResults:
+    """Results of one point from its time series, (replica, measurement) each, overlaps (pair, measurement).
+
+    series: energy, magnetization and what else was observed;  mixed: even replicas started up, odd ones at random.
+    tau_int comes in units of the sampling interval.
+    """
+    N, T, field = facts.n_sites, temperature, facts.field
+    e, m = series["energy"] / N, series["magnetization"] / N
     absolute, square = np.abs(m), m * m
-    N, T = n_sites, temperature
     estimates = {
         "energy_per_site": statistics.mean(e),
         "magnetization_per_site": statistics.mean(m) if field else _unless_frozen(statistics.mean(m), m),
         "abs_magnetization_per_site": statistics.mean(absolute),
         "specific_heat": _derived(lambda e1, e2: N * (e2 - e1**2) / T**2, e - e.mean(), (e - e.mean()) ** 2),
         "susceptibility": _derived(lambda a, m2: N * (m2 - a**2) / T, absolute, square),
-        "binder_cumulant": _derived(lambda m2, m4: 1 - m4 / (3 * m2**2), square, square * square),
+        "binder_cumulant": _derived(_cumulant, square, square * square),
     }
     if not field:
         estimates["susceptibility_symmetric"] = statistics.mean(square * (N / T))
+    if facts.moments:
+        estimates["magnetization_squared"] = statistics.mean(square)
+        estimates["magnetization_fourth"] = statistics.mean(square * square)
+    estimates |= _observed(series, facts, T, square)
     return PointResults(estimates, *_verdict(e, absolute, mixed))
+
+
+def _observed(series: dict[str, Series], facts: Facts, T: float, square: Series) -> dict[str, Estimate]:
+    """Results from what was observed beside energy and magnetization."""
+    N = facts.n_sites
+    found: dict[str, Estimate] = {}
+    if "staggered_magnetization" in series:
+        ms = np.abs(series["staggered_magnetization"]) / N
+        found["abs_staggered_magnetization_per_site"] = statistics.mean(ms)
+        found["staggered_susceptibility"] = _derived(lambda a, m2: N * (m2 - a**2) / T, ms, ms**2)
+        found["staggered_binder_cumulant"] = _derived(_cumulant, ms**2, ms**4)
+    for axis in range(MOST_AXES):
+        if f"structure_factor_axis{axis}" in series:
+            wave = series[f"structure_factor_axis{axis}"]
+            found[f"structure_factor_axis{axis}"] = statistics.mean(wave)
+            found[f"correlation_length_axis{axis}"] = _derived(
+                lambda s0, sk, L=facts.size[axis]: correlation_length(s0, sk, L), N * square, wave
+            )
+        if f"bond_energy_axis{axis}" in series:
+            found[f"bond_energy_axis{axis}_per_site"] = statistics.mean(series[f"bond_energy_axis{axis}"] / N)
+    if "overlap" in series:
+        q = series["overlap"] / N
+        found["abs_overlap"] = statistics.mean(np.abs(q))
+        found["overlap_squared"], found["overlap_fourth"] = statistics.mean(q**2), statistics.mean(q**4)
+        found["overlap_binder_ratio"] = _derived(binder_ratio, q**2, q**4)
+    if "link_overlap" in series:
+        q = series["link_overlap"] / facts.n_bonds
+        found["link_overlap"], found["link_overlap_squared"] = statistics.mean(q), statistics.mean(q**2)
+        d = q - q.mean()
+        found["link_overlap_binder_ratio"] = _derived(_central_ratio, d, d**2, d**3, d**4)
+    return found
+
+
+def correlation_length(s0: Series, sk: Series, side: int) -> Series:
+    """Second-moment correlation length from S(0) = <M^2>/N and S(k) at k = 2 pi / side, in unit cells; NaN below 0.
+
+    Cooper, Freedman, Preston, Nucl. Phys. B 210, 210 (1982).
+    """
+    length: Series = np.sqrt(s0 / sk - 1) / (2 * np.sin(np.pi / side))
+    return length
+
+
+def binder_ratio(q2: Series, q4: Series) -> Series:
+    """(3 - q4/q2^2)/2: 0 for a Gaussian of mean 0, 1 for two values of one modulus."""
+    return (3 - q4 / q2**2) / 2
+
+
+def _cumulant(m2: Series, m4: Series) -> Series:
+    return 1 - m4 / (3 * m2**2)
+
+
+def _central_ratio(d1: Series, d2: Series, d3: Series, d4: Series) -> Series:
+    """`binder_ratio` of the deviations from the mean, from the moments about a point nearby."""
+    return binder_ratio(d2 - d1**2, d4 - 4 * d1 * d3 + 6 * d1**2 * d2 - 3 * d1**4)
 
 
 def _unless_frozen(estimate: Estimate, m: Series) -> Estimate:

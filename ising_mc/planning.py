@@ -1,12 +1,11 @@
 """What a run would cost, from a pilot, and how far it is, from its files."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ising_mc.ising import LANES, smallest_integer
-from ising_mc.kernels import bernoulli, counting
-from ising_mc.lattices import Square
+from ising_mc.algorithms import KERNELS, memory_needed
+from ising_mc.ising import System
 from ising_mc.run import Unit, units_of
 from ising_mc.schedule import SEGMENT_BYTES, UNIT_BYTES
 from ising_mc.spec import RunSpec
@@ -23,6 +22,7 @@ class SystemPlan:
 
     label: str
     n_sites: int
+    kernel: str
     units: int
     reasons: tuple[str, ...]
     warnings: tuple[str, ...]
@@ -75,51 +75,65 @@ def plan_run(spec: RunSpec, threads: int) -> Plan:
 
     Raises SpecError where an algorithm cannot do a system.
     """
-    units = units_of(spec)
-    systems = [_plan_system(spec, lattice, [u for u in units if u.lattice == lattice]) for lattice in spec.lattices]
+    units: dict[str, list[Unit]] = {}
+    for unit in units_of(spec):
+        units.setdefault(unit.system.label, []).append(unit)
+    plans: dict[str, SystemPlan] = {}
+    systems = []
+    for system in spec.systems:  # the samples of a disorder are alike, so one of them is tried
+        if system.family not in plans:
+            plans[system.family] = _plan_system(spec, system, units[system.label])
+        systems.append(replace(plans[system.family], label=system.label))
     return Plan(tuple(systems), len(spec.temperatures), threads, spec.checkpoint_seconds)
 
 
-def _plan_system(spec: RunSpec, lattice: Square, units: list[Unit]) -> SystemPlan:
+def _plan_system(spec: RunSpec, system: System, units: list[Unit]) -> SystemPlan:
     examples = {unit.choice.update: unit for unit in units}
-    rates = {update: _pilot(unit) for update, unit in examples.items()}
+    pilots = {update: _pilot(unit, spec.seed or 0) for update, unit in examples.items()}
     sweeps = spec.thermalization + spec.sweeps
-    attempts = [sweeps * lattice.n_sites * _lanes(unit) for unit in units]
-    seconds = sum(n / (rates[unit.choice.update] * 1e9) for n, unit in zip(attempts, units, strict=True))
+    seconds = sum(sweeps * pilots[unit.choice.update].seconds for unit in units)
     useful = sum(sweeps * unit.attempts_per_sweep for unit in units)
-    item = spec.model.energy_dtype(lattice).itemsize + smallest_integer(2 * lattice.n_sites).itemsize
-    spins = lattice.n_sites * _lanes(units[0]) // 8
+    record = max(pilot.record for pilot in pilots.values())
+    state = max(pilot.state for pilot in pilots.values())
     return SystemPlan(
-        lattice.label,
-        lattice.n_sites,
+        system.label,
+        system.n_sites,
+        units[0].choice.kernel,
         len(units),
         tuple(dict.fromkeys(unit.choice.reason for unit in units)),
         tuple(dict.fromkeys(unit.choice.warning for unit in units if unit.choice.warning)),
         useful / seconds / 1e9,
         seconds,
-        2 * spins + 8 * (bernoulli.SCRATCH_WORDS + 2 * counting.COUNTER_WORDS) * 2,
-        len(spec.temperatures) * spec.replicas * spec.records * item,
-        spins,
+        memory_needed(system, units[0].choice.kernel),
+        len(units) * spec.records * record,
+        state,
     )
 
 
-def _lanes(unit: Unit) -> int:
-    """Replicas that the work is done for, also where some of them are not wanted."""
-    return LANES if unit.choice.packing == "replicas" else 1
+@dataclass(frozen=True)
+class _Pilot:
+    """What a short try of a unit tells: seconds a sweep of one thread, bytes of a measurement and of the state."""
+
+    seconds: float
+    record: int
+    state: int
 
 
-def _pilot(unit: Unit) -> float:
-    """Attempts per nanosecond of one thread, empty lanes counted, measuring every sweep."""
-    sampler = unit.choice.sampler(unit.lattice, unit.model, unit.temperature, 1)
-    sampler.start(0, unit.lattice.label, unit.temperature, unit.word, "random")
-    sampler.sample(1, 1)
+def _pilot(unit: Unit, seed: int) -> _Pilot:
+    """Sweep and measure a unit for a while."""
+    sampler = unit.choice.sampler(unit.system, seed, unit.observables, unit.temperature, unit.replicas, 1)
+    sampler.start(seed, unit.system.label, unit.temperature, unit.word, "random")
+    series = sampler.record(1, 1)
     sweeps, began = 1, time.perf_counter()
     while True:
-        sampler.sample(sweeps, 1)
+        sampler.record(sweeps, 1)
         seconds = time.perf_counter() - began
         if seconds > PILOT_SECONDS / 3:
-            return sweeps * unit.lattice.n_sites * _lanes(unit) / seconds / 1e9
+            break
         sweeps, began = 2 * sweeps, time.perf_counter()
+    share = unit.replicas / KERNELS[unit.choice.kernel].replicas_per_word
+    record = int(sum(values.nbytes for values in series.values()) * share)
+    return _Pilot(seconds / sweeps, record, sampler.state().spins.nbytes)
 
 
 @dataclass(frozen=True)
@@ -146,5 +160,5 @@ def progress_table(spec: RunSpec, out: Path) -> list[SystemProgress]:
     end = spec.thermalization + spec.sweeps
     table: dict[tuple[str, float], list[int]] = {}
     for unit in units_of(spec):
-        table.setdefault((unit.lattice.label, unit.temperature), []).append(min(end, store.done(unit.key)))
+        table.setdefault((unit.system.label, unit.temperature), []).append(min(end, store.done(unit.key)))
     return [SystemProgress(label, T, sum(done), end * len(done)) for (label, T), done in table.items()]

@@ -65,12 +65,13 @@ def _panel(axes: Axes, systems: Sequence[SystemResults], name: str) -> None:
     for number, system in enumerate(systems):
         color = f"C{number}"
         curve = _finite_curve(system, name)
-        label = f"L = {system.label[1:]}"
+        label = system.label.replace("L", "L = ") + (f", {system.samples} samples" if system.samples else "")
         if curve:
             axes.plot(*curve, color=color, lw=1.0, alpha=0.7, label=f"{label}, exact", zorder=2)
         values, errors = system.columns[name], system.columns[f"{name}_error"]
+        verdict = system.columns.get("equilibrated", np.ones(len(values)))
         for wrong, fill in ((False, color), (True, "none")):  # hollow: not equilibrated
-            which = (system.columns["equilibrated"] == NO) == wrong
+            which = (verdict == NO) == wrong
             axes.errorbar(
                 system.temperatures[which],
                 values[which],
@@ -88,9 +89,15 @@ def _panel(axes: Axes, systems: Sequence[SystemResults], name: str) -> None:
     if name.startswith("susceptibility"):
         axes.set_yscale("log")
     low, high = _range(systems)
-    Tc = exact.critical_temperature(abs(systems[0].J)) if systems[0].J else 0.0
-    if systems[0].h == 0 and low < Tc < high:
+    Tc = _critical_temperature(systems[0])
+    if low < Tc < high:
         axes.axvline(Tc, color="0.85", lw=1, zorder=0)
+
+
+def _critical_temperature(system: SystemResults) -> float:
+    """Where the infinite square lattice orders, or 0."""
+    J = float(system.facts["J"][0]) if system.is_pure_square else 0.0
+    return exact.critical_temperature(abs(J)) if J and system.facts["h"] == 0 else 0.0
 
 
 def _range(systems: Sequence[SystemResults]) -> tuple[float, float]:
@@ -101,11 +108,12 @@ def _range(systems: Sequence[SystemResults]) -> tuple[float, float]:
 def _finite_curve(system: SystemResults, name: str) -> Curve | None:
     """Kaufman's exact result, where there is no field and the formula applies."""
     attribute = {"energy_per_site": "energy", "specific_heat": "specific_heat"}.get(name)
-    if attribute is None or system.h != 0 or len(system.temperatures) < 2:
+    if attribute is None or not system.is_pure_square or system.facts["h"] != 0 or len(system.temperatures) < 2:
         return None
     T = np.linspace(*_range([system]), CURVE_POINTS)
     try:
-        values = getattr(exact.kaufman(T, system.size, system.J), attribute)
+        size = int(system.facts["size"][0]), int(system.facts["size"][1])
+        values = getattr(exact.kaufman(T, size, float(system.facts["J"][0])), attribute)
     except ValueError:  # an odd side with J < 0 is frustrated: no formula
         return None
     return T, values
@@ -114,15 +122,16 @@ def _finite_curve(system: SystemResults, name: str) -> Curve | None:
 def _infinite_curve(systems: Sequence[SystemResults], name: str) -> Curve | None:
     """Onsager's and Yang's results, without a field."""
     system = systems[0]
-    if system.h != 0 or system.J == 0 or _range(systems)[0] == _range(systems)[1]:
+    if _critical_temperature(system) == 0 or _range(systems)[0] == _range(systems)[1]:
         return None
+    J = float(system.facts["J"][0])
     T = np.linspace(*_range(systems), CURVE_POINTS)
     if name == "energy_per_site":
-        return T, exact.onsager_energy(T, system.J)
+        return T, exact.onsager_energy(T, J)
     if name == "specific_heat":
-        values = exact.onsager_specific_heat(T, system.J)
+        values = exact.onsager_specific_heat(T, J)
         highest = max(np.nanmax(s.columns[name]) for s in systems)
         return T, np.where(values < 1.25 * highest, values, np.nan)  # it diverges at Tc
-    if name == "abs_magnetization_per_site" and system.J > 0:
-        return T, exact.yang_magnetization(T, system.J)
+    if name == "abs_magnetization_per_site" and J > 0:
+        return T, exact.yang_magnetization(T, J)
     return None

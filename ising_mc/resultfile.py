@@ -4,12 +4,16 @@
 
     /                        attributes Conventions, schema_version, identity, run_file, seed, sweeps
     /provenance  /timings    attributes
-    /systems/L32/            attributes lattice, n_sites, n_bonds, packing, ...
-        temperature  replica  sweep  block                     dimension scales
-        timeseries/energy(temperature, replica, sweep)         and magnetization
+    /systems/L32/            attributes lattice, size, n_sites, n_bonds, couplings, field, kernel, ...
+        temperature  replica  sweep  block  pair               dimension scales
+        timeseries/energy(temperature, replica, sweep)         and magnetization, and what else was observed
+        timeseries/overlap(temperature, pair, sweep)           of two replicas
         timeseries/specific_heat(temperature, replica, block)
         results/X(temperature), X_error, X_tau_int, equilibrated, equilibration_p_value, update
-        final/spins(temperature, word, row, column), random_state(temperature, word, band, generator), done
+        final/spins(temperature, word, site), random_state(temperature, word, band, generator), done
+    /disorder/L8/            averages over the samples L8_d000, L8_d001, ... of a disorder
+        temperature
+        results/X(temperature), X_error (of the average, from sample to sample), X_thermal_error
 
 It opens with h5py, and with xarray (engine h5netcdf) as a DataTree.
 """
@@ -31,7 +35,8 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from ising_mc.ising import State, smallest_integer
+from ising_mc.disorder import Average, average
+from ising_mc.ising import System
 from ising_mc.observables import (
     QUANTITIES,
     TIME_SERIES,
@@ -40,17 +45,19 @@ from ising_mc.observables import (
     block_length,
     running_specific_heat,
 )
+from ising_mc.observers import OF_PAIRS
 from ising_mc.run import Unit
 from ising_mc.spec import RunSpec
 from ising_mc.streams import SAMPLER_VERSION
+from ising_mc.words import Series, State
 
-SCHEMA_VERSION = 1
-CONVENTIONS = "ising_mc-1"
+SCHEMA_VERSION = 2
+CONVENTIONS = "ising_mc-2"
 FULL_DISK = 1 << 20  # bytes left where a write failed
 CHUNK_REPLICAS, CHUNK_SWEEPS = 16, 2000
 Array = NDArray[Any]
 Chunk = tuple[tuple[int, int, int], bytes]  # where it goes, and its compressed bytes
-Analysis = Callable[[Array, Array, Unit], PointResults]
+Analysis = Callable[[Series, Unit], PointResults]
 
 
 class StoreError(RuntimeError):
@@ -62,8 +69,8 @@ class Source(Protocol):
 
     seed: int
 
-    def series(self, key: str) -> tuple[Array, Array]:
-        """Energy and magnetization of a unit, (replica, measurement) each."""
+    def series(self, key: str) -> Series:
+        """Time series of a unit, (replica, measurement) each."""
 
     def state(self, key: str) -> State | None:
         """The state of a unit after its last sweep."""
@@ -102,10 +109,18 @@ def write_result(
             )
             for name, values in attributes.items():
                 file.create_group(name).attrs.update(values)
-            for lattice in spec.lattices:
-                own = [unit for unit in units if unit.lattice == lattice]
-                group = file.create_group(f"systems/{lattice.label}")
-                _SystemWriter(source, spec, own, group, threads).write(analyse, tick)
+            own: dict[str, list[Unit]] = {}
+            for unit in units:
+                own.setdefault(unit.system.label, []).append(unit)
+            samples: dict[str, list[list[PointResults]]] = {}
+            for system in spec.systems:
+                group = file.create_group(f"systems/{system.label}")
+                results = _SystemWriter(source, spec, own[system.label], group, threads).write(analyse, tick)
+                if system.sample is not None:
+                    samples.setdefault(system.family, []).append(results)
+            for family, of_samples in samples.items():
+                first = next(system for system in spec.systems if system.family == family)
+                _write_disorder(file.create_group(f"disorder/{family}"), first, spec, of_samples)
         sync_and_rename(partial, out)
     except (OSError, RuntimeError) as error:
         if isinstance(error, StoreError):
@@ -122,8 +137,7 @@ class _Point(NamedTuple):
 
     results: PointResults
     heat: Array
-    energy: list[Chunk]
-    magnetization: list[Chunk]
+    chunks: dict[str, list[Chunk]]
 
 
 class _SystemWriter:
@@ -134,57 +148,56 @@ class _SystemWriter:
         self.points = [[unit for unit in units if unit.temperature == T] for T in spec.temperatures]
         self.example = units[0]
 
-    def write(self, analyse: Analysis, tick: Callable[[], None]) -> None:
-        lattice, spec = self.example.lattice, self.spec
+    def write(self, analyse: Analysis, tick: Callable[[], None]) -> list[PointResults]:
+        self.group.attrs.update(describe(self.example.system))
         self.group.attrs.update(
-            lattice="square",
-            boundary="periodic",
-            size=[lattice.rows, lattice.columns],
-            n_sites=lattice.n_sites,
-            n_bonds=lattice.n_bonds,
-            J=spec.model.J,
-            h=spec.model.h,
+            kernel=self.example.choice.kernel,
             packing=self.example.choice.packing,
             replicas_per_word=max(unit.replicas for unit in self.points[0]),
-            thermalization=spec.thermalization,
+            thermalization=self.spec.thermalization,
         )
         self._write_scales()
-        series = self.group.create_group("timeseries")
-        shape = (len(self.points), spec.replicas, spec.records)
-        energy = self._create(
-            series, "energy", shape, self.example.model.energy_dtype(lattice), TIME_SERIES["energy"], "sweep"
+        group = self.group.create_group("timeseries")
+        series = {
+            name: self._create(group, name, len(values), self.spec.records, values.dtype, "sweep")
+            for name, values in self._series(0).items()
+        }
+        heat = self._create(
+            group, "specific_heat", self.spec.replicas, len(self.group["block"]), np.dtype(float), "block"
         )
-        spin_type = smallest_integer(2 * lattice.n_sites)
-        magnetization = self._create(series, "magnetization", shape, spin_type, TIME_SERIES["magnetization"], "sweep")
-        heat_shape = (*shape[:2], len(self.group["block"]))
-        heat = self._create(series, "specific_heat", heat_shape, float, TIME_SERIES["specific_heat"], "block")
         results: list[PointResults] = []
         with ThreadPoolExecutor(self.threads) as pool:
             jobs: deque[Future[_Point]] = deque()
             for t in range(len(self.points)):
                 # a few points ahead, so that no thread waits, but memory holds only a few
                 while len(jobs) <= self.threads and t + len(jobs) < len(self.points):
-                    jobs.append(pool.submit(self._prepare, t + len(jobs), energy.chunks, analyse))
+                    jobs.append(pool.submit(self._prepare, t + len(jobs), series, analyse))
                 point = jobs.popleft().result()
-                for dataset, chunks in ((energy, point.energy), (magnetization, point.magnetization)):
+                for name, chunks in point.chunks.items():
                     for offset, raw in chunks:
-                        dataset.id.write_direct_chunk(offset, raw)
+                        series[name].id.write_direct_chunk(offset, raw)
                 heat[t] = point.heat
                 results.append(point.results)
                 tick()
         self._write_results(results)
         self._write_final()
+        return results
 
-    def _prepare(self, t: int, chunks: tuple[int, ...], analyse: Analysis) -> "_Point":
+    def _series(self, t: int) -> Series:
+        """All series of one temperature, of all its units."""
+        parts = [self.source.series(unit.key) for unit in self.points[t]]
+        return {name: np.concatenate([part[name] for part in parts])[:, : self.spec.records] for name in parts[0]}
+
+    def _prepare(self, t: int, datasets: dict[str, h5py.Dataset], analyse: Analysis) -> "_Point":
         """All of one temperature that needs no file: read its series, analyse and compress them."""
-        units = self.points[t]
-        parts = [self.source.series(unit.key) for unit in units]
-        e, m = (np.concatenate([part[i] for part in parts])[:, : self.spec.records] for i in range(2))
+        unit, series = self.points[t][0], self._series(t)
         return _Point(
-            analyse(e, m, units[0]),
-            running_specific_heat(e.astype(np.float64), units[0].lattice.n_sites, units[0].temperature),
-            [_compressed(chunk) for chunk in _chunks(e, chunks, t)],
-            [_compressed(chunk) for chunk in _chunks(m, chunks, t)],
+            analyse(series, unit),
+            running_specific_heat(series["energy"].astype(np.float64), unit.system.n_sites, unit.temperature),
+            {
+                name: [_compressed(chunk) for chunk in _chunks(values, datasets[name].chunks, t)]
+                for name, values in series.items()
+            },
         )
 
     def _write_scales(self) -> None:
@@ -194,6 +207,9 @@ class _SystemWriter:
         blocks = np.arange(1, spec.records // length + 1)
         self._scale("temperature", np.array(spec.temperatures), Quantity("J/k_B", "temperature", "T", "T"))
         self._scale("replica", np.arange(spec.replicas), Quantity("1", "independent replica", "", ""))
+        if any(name in OF_PAIRS for name in spec.observables):
+            pairs = np.arange(sum(unit.replicas // 2 for unit in self.points[0]))
+            self._scale("pair", pairs, Quantity("1", "pair of replicas 2k and 2k + 1 of a word", "", ""))
         sweeps = np.arange(1, spec.records + 1, dtype=np.int64) * every
         self._scale("sweep", sweeps, Quantity("sweeps", "sweep of the measurement, after thermalization", "", ""))
         self._scale("block", blocks * length * every, Quantity("sweeps", "last sweep of the block", "", ""))
@@ -204,14 +220,16 @@ class _SystemWriter:
         dataset.make_scale(name)
 
     def _create(
-        self, group: h5py.Group, name: str, shape: tuple[int, ...], dtype: Any, quantity: Quantity, last: str
+        self, group: h5py.Group, name: str, height: int, width: int, dtype: np.dtype[Any], last: str
     ) -> h5py.Dataset:
-        chunks = (1, min(CHUNK_REPLICAS, shape[1]), min(CHUNK_SWEEPS, shape[2]))
+        shape = (len(self.points), height, width)
+        chunks = (1, max(1, min(CHUNK_REPLICAS, height)), min(CHUNK_SWEEPS, width))
         dataset = group.create_dataset(
             name, shape, dtype, chunks=chunks, compression="gzip", compression_opts=1, shuffle=True
         )
-        _describe(dataset, quantity)
-        for axis, dimension in enumerate(("temperature", "replica", last)):
+        _describe(dataset, TIME_SERIES[name])
+        rows = "pair" if name in OF_PAIRS else "replica"
+        for axis, dimension in enumerate(("temperature", rows, last)):
             dataset.dims[axis].attach_scale(self.group[dimension])
         return dataset
 
@@ -254,7 +272,8 @@ class _SystemWriter:
         example = self.source.state(self.example.key)
         assert example is not None  # every unit of a finished run has a state
         words = len(self.points[0])
-        names = ("word", "row", "column", "band", "generator")
+        sites = ("site",) if example.spins.ndim == 1 else ("row", "column")
+        names = ("word", *sites, "band", "generator")
         lengths = (words, *example.spins.shape, *example.random.shape)
         for name, length in zip(names, lengths, strict=True):
             self._scale(name, np.arange(length), Quantity("1", f"{name} of words", "", ""), group)
@@ -265,7 +284,11 @@ class _SystemWriter:
         _describe(spins, Quantity("1", "spins after the last sweep, one bit each", "bit 1 is s = +1", "s"))
         _describe(random, Quantity("1", "states of xoroshiro128++", "first words, then second words", ""))
         _describe(done, Quantity("sweeps", "sweeps done, thermalization included", "", ""))
-        for dataset, dimensions in ((spins, names[:3]), (random, ("word", *names[3:])), (done, ("word",))):
+        for dataset, dimensions in (
+            (spins, ("word", *sites)),
+            (random, ("word", "band", "generator")),
+            (done, ("word",)),
+        ):
             dataset.dims[0].attach_scale(self.group["temperature"])
             for axis, dimension in enumerate(dimensions, start=1):
                 dataset.dims[axis].attach_scale(group[dimension])
@@ -275,6 +298,77 @@ class _SystemWriter:
                 assert state is not None
                 spins[t, unit.word], random[t, unit.word] = state.spins, state.random
                 done[t, unit.word] = self.source.done(unit.key)
+
+
+def describe(system: System) -> dict[str, Any]:
+    """A system as attributes: J holds the couplings where they are given by numbers, h is NaN where it differs."""
+    shape, couplings, field = system.shape, system.couplings, system.field
+    facts: dict[str, Any] = {
+        "lattice": shape.kind,
+        "size": list(shape.size),
+        "boundary": ["periodic" if periodic else "open" for periodic in shape.periodic],
+        "n_sites": shape.n_sites,
+        "n_bonds": shape.n_bonds,
+        "couplings": couplings.kind,
+        "J": list(couplings.J) if couplings.kind in ("uniform", "pm_j") else [],
+        "field": field.kind,
+        "h": np.nan if field.uniform is None else field.uniform,
+        "mu": field.mu,
+    }
+    if couplings.kind == "pm_j":
+        facts["p"] = couplings.p
+    if couplings.kind == "gaussian":
+        facts |= {"J_mean": couplings.mean, "J_sigma": couplings.sigma}
+    if field.uniform is None and field.kind != "file":
+        facts["field_strength"] = field.mu * field.B
+    if system.sample is not None:
+        facts |= {"family": system.family, "disorder_sample": system.sample}
+    return facts
+
+
+def _write_disorder(group: h5py.Group, first: System, spec: RunSpec, samples: list[list[PointResults]]) -> None:
+    """Averages over the samples of one disorder."""
+    facts = describe(first)
+    del facts["family"], facts["disorder_sample"]
+    group.attrs.update(facts, samples=len(samples))
+    scale = group.create_dataset("temperature", data=np.array(spec.temperatures))
+    _describe(scale, Quantity("J/k_B", "temperature", "T", "T"))
+    scale.make_scale("temperature")
+    results = group.create_group("results")
+
+    def put(name: str, values: Any, quantity: Quantity) -> None:
+        dataset = results.create_dataset(name, data=np.asarray(values))
+        _describe(dataset, quantity)
+        dataset.dims[0].attach_scale(scale)
+
+    for name, quantity in QUANTITIES.items():
+        if name not in samples[0][0].estimates:
+            continue
+        averages: list[Average] = [
+            average(name, [sample[t].estimates for sample in samples], first.facts)
+            for t in range(len(spec.temperatures))
+        ]
+        formula = averages[0].definition or f"[{quantity.definition}]"
+        text = f"{formula}, [...] the average over samples"
+        put(name, [a.value for a in averages], Quantity(quantity.units, quantity.long_name, text, quantity.symbol))
+        error = "half of the 68.27 % interval, from the scatter of the samples, thermal errors included"
+        put(f"{name}_error", [a.error for a in averages], Quantity(quantity.units, "error", error, quantity.symbol))
+        thermal = "the part of the error that longer runs of the same samples would take away"
+        put(
+            f"{name}_thermal_error",
+            [a.thermal_error for a in averages],
+            Quantity(quantity.units, "thermal error", thermal, quantity.symbol),
+        )
+
+
+def read_word(series: h5py.Group, t: int, word: int, per_word: int) -> Series:
+    """The time series of one unit of work, from the group `timeseries` of its system."""
+    found = Series()
+    for name, data in series.items():
+        if name != "specific_heat":
+            rows = per_word // 2 if name in OF_PAIRS else per_word
+            found[name] = data[t, word * rows : (word + 1) * rows]
+    return found
 
 
 @contextmanager
@@ -305,36 +399,80 @@ def open_result(path: Path) -> Iterator[h5py.File]:
 
 @dataclass(frozen=True)
 class SystemResults:
-    """Results of one system, as read from a file: `columns` holds results/X by name, (temperature,) each."""
+    """Results of one system, or averages over a disorder, as read from a file.
+
+    facts: its attributes, as `describe` makes them;  columns: results/X by name, (temperature,) each;  samples: how
+    many were averaged, 0 for one system.
+    """
 
     label: str
-    size: tuple[int, int]
-    J: float
-    h: float
+    facts: dict[str, Any]
     temperatures: Array
     columns: dict[str, Array]
+    samples: int = 0
+
+    @property
+    def is_pure_square(self) -> bool:
+        """Whether it is a periodic square lattice with one coupling, which exact formulas are for."""
+        boundary = list(self.facts["boundary"])
+        return (
+            self.facts["lattice"] == "square"
+            and boundary == ["periodic"] * 2
+            and self.facts["couplings"] == "uniform"
+            and len(self.facts["J"]) == 1
+            and self.facts["field"] == "uniform"
+        )
+
+    @property
+    def title(self) -> str:
+        """What it is, in a line."""
+        facts = self.facts
+        size = " x ".join(str(side) for side in facts["size"])
+        words = [f"{self.label}: {facts['lattice']} {size}".rstrip() + f", {facts['n_sites']} sites"]
+        if "open" in list(facts["boundary"]):
+            words.append(f"boundary {', '.join(facts['boundary'])}")
+        if facts["couplings"] == "gaussian":
+            words.append(f"J gaussian, mean {facts['J_mean']:g}, sigma {facts['J_sigma']:g}")
+        elif facts["couplings"] == "pm_j":
+            words.append(f"J = +-{facts['J'][0]:g}, share of + {facts['p']:g}")
+        elif len(facts["J"]):
+            words.append(f"J = {', '.join(f'{J:g}' for J in facts['J'])}")
+        else:
+            words.append("J from a file")
+        if np.isnan(facts["h"]):
+            strength = f" of strength {facts['field_strength']:g}" if "field_strength" in facts else ""
+            words.append(f"field {facts['field']}{strength}")
+        elif facts["h"]:
+            words.append(f"mu B = {facts['h']:g}")
+        if self.samples:
+            words.append(f"average over {self.samples} sample(s) of the disorder")
+        return ", ".join(words)
 
 
-def read_results(path: Path) -> list[SystemResults]:
-    """The results of all systems of a file.
+def read_results(path: Path, samples: bool = False) -> list[SystemResults]:
+    """The results of all systems of a file; of disordered ones the averages, or with `samples` each sample as well.
 
     Raises StoreError where the file is missing, locked, damaged or foreign.
     """
     with open_result(path) as file, damage_told(path):
-        return [
-            SystemResults(
-                label,
-                (int(system.attrs["size"][0]), int(system.attrs["size"][1])),
-                float(system.attrs["J"]),
-                float(system.attrs["h"]),
-                system["temperature"][()],
-                {
-                    name: data.asstr()[()] if data.dtype.kind == "O" else data[()]
-                    for name, data in system["results"].items()
-                },
-            )
-            for label, system in sorted(file["systems"].items(), key=lambda item: int(item[1].attrs["n_sites"]))
-        ]
+        found = []
+        groups = [*file.get("disorder", {}).items(), *file["systems"].items()]
+        for label, group in sorted(groups, key=lambda item: int(item[1].attrs["n_sites"])):
+            if "disorder_sample" in group.attrs and not samples:
+                continue
+            columns = {
+                name: data.asstr()[()] if data.dtype.kind == "O" else data[()]
+                for name, data in group["results"].items()
+            }
+            facts = {name: value for name, value in group.attrs.items() if name != "DIMENSION_LIST"}
+            own = SystemResults(label, facts, group["temperature"][()], columns, int(group.attrs.get("samples", 0)))
+            found.append(own)
+        return found
+
+
+def _content(data: h5py.Dataset) -> Array:
+    values: Array = data.asstr()[()] if data.dtype.kind == "O" else data[()]
+    return values
 
 
 @contextmanager

@@ -5,37 +5,43 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ising_mc.algorithms import PACKINGS, Choice, choose
-from ising_mc.ising import Model, Sampler, magnetization
-from ising_mc.lattices import Square
+from ising_mc.algorithms import KERNELS, Choice, choose
+from ising_mc.ising import System
+from ising_mc.observers import OF_PAIRS
 from ising_mc.spec import RunSpec, SpecError
+from ising_mc.words import Sampler, Series
 
 SLICE_SECONDS = 0.25  # how often a unit looks up from its work
 MAX_SLICE_BYTES = 1 << 24
+SHARED_SITES = 1 << 14  # from here on several threads on one system are worth their waiting for each other
 
 
 @dataclass(frozen=True)
 class Unit:
     """The smallest piece of work: the replicas of one word, of one system, at one temperature."""
 
-    lattice: Square
-    model: Model
+    system: System
     temperature: float
     word: int
     replicas: int
     choice: Choice
+    observables: tuple[str, ...] = ()
 
     @property
     def key(self) -> str:
         """Its name in files, e.g. L32/T2.269/w0000; the shortest decimal that gives back T bit for bit."""
-        return f"{self.lattice.label}/T{self.temperature!r}/w{self.word:04d}"
+        return f"{self.system.label}/T{self.temperature!r}/w{self.word:04d}"
+
+    @property
+    def can_share_threads(self) -> bool:
+        """Whether several threads can work on it at the same time."""
+        return KERNELS[self.choice.kernel].shared and self.system.n_sites >= SHARED_SITES
 
     @property
     def attempts_per_sweep(self) -> int:
         """Spin updates attempted in one sweep of all its replicas."""
-        return self.lattice.n_sites * self.replicas
+        return self.system.n_sites * self.replicas
 
 
 def units_of(spec: RunSpec) -> list[Unit]:
@@ -44,26 +50,25 @@ def units_of(spec: RunSpec) -> list[Unit]:
     Raises SpecError where an algorithm cannot do a system.
     """
     units = []
-    for lattice in spec.lattices:
+    for system in spec.systems:
         for T in spec.temperatures:
             try:
-                choice = choose(lattice, spec.model, T, spec.replicas, spec.algorithm, spec.packing)
+                choice = choose(system, T, spec.replicas, spec.algorithm, spec.packing, spec.kernel, spec.observables)
             except ValueError as error:
                 raise SpecError(str(error)) from error
-            per_word = PACKINGS[choice.packing].replicas_per_word
+            per_word = KERNELS[choice.kernel].replicas_per_word
             for word in range(-(-spec.replicas // per_word)):
                 replicas = min(per_word, spec.replicas - word * per_word)
-                units.append(Unit(lattice, spec.model, T, word, replicas, choice))
+                units.append(Unit(system, T, word, replicas, choice, spec.observables))
     return units
 
 
 @dataclass(frozen=True)
 class Stretch:
-    """What a unit did since the last one: sweeps done in all, and the measurements, (replica, measurement)."""
+    """What a unit did since the last one: sweeps done in all, and the measurements, (replica, measurement) each."""
 
     done: int
-    energy: NDArray[np.generic]
-    magnetization: NDArray[np.generic]
+    series: Series
     seconds: float
 
 
@@ -74,28 +79,26 @@ def advance(unit: Unit, sampler: Sampler, done: int, thermalization: int, sweeps
     """
     end = thermalization + sweeps
     slice_sweeps = 1
-    unsatisfied: NDArray[np.integer]
-    ups: NDArray[np.integer]
     while done < end:
         began = time.perf_counter()
+        series = Series()
         if done < thermalization:
             count = min(slice_sweeps, thermalization - done)
             sampler.sweep(count)
-            unsatisfied, ups = np.empty((2, 0, sampler.lanes), np.int32)
         else:
-            record_bytes = 8 * sampler.lanes
-            records = min(max(1, slice_sweeps // every), (end - done) // every, MAX_SLICE_BYTES // record_bytes)
+            record_bytes = sampler.record_bytes
+            records = min(max(1, slice_sweeps // every), (end - done) // every, max(1, MAX_SLICE_BYTES // record_bytes))
             count = records * every
-            unsatisfied, ups = sampler.sample(records, every)
+            series = _wanted(sampler.record(records, every), unit.replicas)
         done += count
-        stretch = _stretch(unit, done, unsatisfied[:, : unit.replicas].T, ups[:, : unit.replicas].T, began)
-        slice_sweeps = min(max(1, int(count * SLICE_SECONDS / stretch.seconds)), 4 * slice_sweeps)
-        yield stretch
+        seconds = time.perf_counter() - began
+        slice_sweeps = min(max(1, int(count * SLICE_SECONDS / seconds)), 4 * slice_sweeps)
+        yield Stretch(done, series, seconds)
 
 
-def _stretch(
-    unit: Unit, done: int, unsatisfied: NDArray[np.integer], ups: NDArray[np.integer], began: float
-) -> Stretch:
-    unsatisfied, ups = np.ascontiguousarray(unsatisfied), np.ascontiguousarray(ups)
-    energy = unit.model.energy(unit.lattice, unsatisfied, ups)
-    return Stretch(done, energy, magnetization(unit.lattice, ups), time.perf_counter() - began)
+def _wanted(series: Series, replicas: int) -> Series:
+    """The series of the replicas that were asked for, without those of idle lanes."""
+    return {
+        name: np.ascontiguousarray(values[: replicas // 2 if name in OF_PAIRS else replicas])
+        for name, values in series.items()
+    }

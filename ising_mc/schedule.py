@@ -18,12 +18,13 @@ from typing import Any, Protocol
 import numpy as np
 
 from ising_mc import provenance
-from ising_mc.lattices import Square
+from ising_mc.algorithms import example
 from ising_mc.observables import PointResults, analyse
-from ising_mc.resultfile import Array, write_result
+from ising_mc.resultfile import write_result
 from ising_mc.run import Stretch, Unit, advance, units_of
 from ising_mc.spec import LARGEST_SEED, RunSpec
 from ising_mc.store import Commit, Store
+from ising_mc.words import Series
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 UNIT_BYTES = 1 << 24  # a unit hands over its data at the latest when it holds this much
@@ -105,7 +106,7 @@ class _Work:
 
     @property
     def size(self) -> int:
-        return sum(stretch.energy.nbytes + stretch.magnetization.nbytes for stretch in self.stretches)
+        return sum(values.nbytes for stretch in self.stretches for values in stretch.series.values())
 
 
 class Runner:
@@ -150,7 +151,7 @@ class Runner:
         for unit in sorted(left, key=lambda unit: -unit.attempts_per_sweep):
             self._todo.put(unit)
         workers, per_unit = min(self.threads, len(left)), 1
-        if workers < self.threads and any(unit.choice.packing == "sites" for unit in left):
+        if workers < self.threads and any(unit.can_share_threads for unit in left):
             workers, per_unit = 1, self.threads  # too few units for all threads: all of them work on one lattice
         # in a thread that ends: OpenMP gives each calling thread helpers of its own, and idle ones would stay and spin
         compiling = threading.Thread(target=self._compile, args=(left, per_unit))
@@ -174,8 +175,8 @@ class Runner:
     def _compile(self, units: list[Unit], threads: int) -> None:
         """Compile the kernels, or load them from the cache, before the clock of the sampling starts."""
         began = time.monotonic()
-        for choice in {unit.choice.packing: unit.choice for unit in units}.values():
-            choice.sampler(Square(128, 128), self.spec.model, 1.0, threads).sample(1, 1)
+        for choice in {unit.choice.kernel: unit.choice for unit in units}.values():
+            choice.sampler(example(choice.kernel, threads), 0, (), 1.0, 1, threads).record(1, 1)
         self.timings.compile += time.monotonic() - began
 
     def _save_until_done(self, working: int) -> None:
@@ -219,10 +220,12 @@ class Runner:
 
     def _do(self, unit: Unit, threads: int) -> None:
         spec = self.spec
-        sampler = unit.choice.sampler(unit.lattice, unit.model, unit.temperature, threads)
+        sampler = unit.choice.sampler(
+            unit.system, self.store.seed, unit.observables, unit.temperature, unit.replicas, threads
+        )
         state = self.store.state(unit.key)
         if state is None:
-            sampler.start(self.store.seed, unit.lattice.label, unit.temperature, unit.word, spec.start)
+            sampler.start(self.store.seed, unit.system.label, unit.temperature, unit.word, spec.start)
         else:
             sampler.restore(state)
         done = self.store.done(unit.key)
@@ -247,10 +250,10 @@ class Runner:
                     return
 
     def _hand_over(self, work: _Work, state: Any) -> None:
-        energy = np.concatenate([stretch.energy for stretch in work.stretches], axis=1)
-        magnetization = np.concatenate([stretch.magnetization for stretch in work.stretches], axis=1)
-        done = work.stretches[-1].done
-        self._handed_over.put(Commit(work.unit.key, work.first, done, energy, magnetization, state))
+        recorded = [stretch.series for stretch in work.stretches if stretch.series]
+        names = recorded[0] if recorded else ()
+        series = {name: np.concatenate([own[name] for own in recorded], axis=1) for name in names}
+        self._handed_over.put(Commit(work.unit.key, work.first, work.stretches[-1].done, series, state))
 
 
 def _drain(items: "queue.Queue[Commit | BaseException | None]") -> Iterator[Commit | BaseException | None]:
@@ -294,14 +297,13 @@ def execute(
 
 def _write(runner: Runner, out: Path, began: str) -> None:
     spec = runner.spec
-    tick = runner.watcher.analysing(len(spec.lattices) * len(spec.temperatures))
+    tick = runner.watcher.analysing(len(spec.systems) * len(spec.temperatures))
 
-    def analysis(energy: Array, magnetization: Array, unit: Unit) -> PointResults:
+    def analysis(series: Series, unit: Unit) -> PointResults:
         if runner.interrupted or runner.out_of_time():
             raise _StoppedError
-        series = energy.astype(np.float64), magnetization.astype(np.float64)
-        mixed, field = spec.start == "mixed", spec.model.h != 0
-        return analyse(*series, unit.lattice.n_sites, unit.temperature, mixed, field)
+        values = {name: own.astype(np.float64) for name, own in series.items()}
+        return analyse(values, unit.system.facts, unit.temperature, spec.start == "mixed")
 
     attributes: dict[str, dict[str, Any]] = {
         "provenance": provenance.collect(runner.threads, began),

@@ -29,8 +29,18 @@ if TYPE_CHECKING:
     from ising_mc.validation import Check
 
 LOG_SECONDS = 30.0
+MOST_WARNINGS = 12
+MOST_PLANNED = 20  # systems shown; the samples of a disorder are alike
+MOST_NAMED = 6  # systems in one line
 TABLE_WIDTH = 110
 SHOWN = ("energy_per_site", "abs_magnetization_per_site", "specific_heat", "susceptibility", "binder_cumulant")
+EXTRA = (  # where they were observed
+    "abs_staggered_magnetization_per_site",
+    "correlation_length_axis0",
+    "abs_overlap",
+    "overlap_binder_ratio",
+    "link_overlap",
+)
 TAU_SHOWN = ("energy_per_site", "abs_magnetization_per_site")
 
 
@@ -76,13 +86,15 @@ class RunProgress:
         self._total = sum(unit.attempts_per_sweep * end for unit in units)
         self._before = sum(unit.attempts_per_sweep * min(end, store.done(unit.key)) for unit in units)
         self._began = self._last_line = time.monotonic()
-        systems = ", ".join(lattice.label for lattice in self.spec.lattices)
         self._say(
-            f"{systems}: {len(self.spec.temperatures)} temperatures x {self.spec.replicas} replicas, "
+            f"{_named([system.label for system in self.spec.systems])}: "
+            f"{len(self.spec.temperatures)} temperatures x {self.spec.replicas} replicas, "
             f"{self.spec.thermalization} + {self.spec.sweeps} sweeps, {threads} thread(s), seed {store.seed}"
         )
         for line in choice_lines(units):
             self._say(line)
+        for line in self.spec.warnings:
+            self._say(f"warning: {line}")
         if self._before:
             self._say(f"going on: {self._before / self._total:.1%} is done")
         self._bar.update(self._task, description="sampling", total=self._total, completed=self._before)
@@ -118,14 +130,21 @@ def choice_lines(units: Sequence[Unit]) -> list[str]:
     """Which algorithm was chosen where, and why; warnings after it."""
     where: dict[tuple[str, str], list[float]] = {}
     for unit in units:
-        temperatures = where.setdefault((unit.lattice.label, unit.choice.reason), [])
+        temperatures = where.setdefault((unit.system.label, unit.choice.reason), [])
         if unit.temperature not in temperatures:
             temperatures.append(unit.temperature)
     merged: dict[tuple[str, tuple[float, ...]], list[str]] = {}
     for (label, reason), temperatures in where.items():
         merged.setdefault((reason, tuple(temperatures)), []).append(label)
-    lines = [f"{', '.join(labels)}, {_span(T)}: {reason}" for (reason, T), labels in merged.items()]
+    lines = [f"{_named(labels)}, {_span(T)}: {reason}" for (reason, T), labels in merged.items()]
     return lines + [f"warning: {text}" for text in dict.fromkeys(unit.choice.warning for unit in units) if text]
+
+
+def _named(labels: Sequence[str]) -> str:
+    """Names of systems, not too many of them."""
+    if len(labels) <= MOST_NAMED:
+        return ", ".join(labels)
+    return f"{labels[0]}, {labels[1]}, ... {labels[-1]} ({len(labels)} systems)"
 
 
 def _span(temperatures: Sequence[float]) -> str:
@@ -138,7 +157,7 @@ def show_results(out: Path, form: str = "table") -> None:
 
     Raises StoreError where the file cannot be read.
     """
-    systems = read_results(out)
+    systems = read_results(out, samples=form != "table")
     if form == "csv":
         _show_csv(systems)
     elif form == "json":
@@ -147,25 +166,24 @@ def show_results(out: Path, form: str = "table") -> None:
         console = _console()
         for system in systems:
             console.print(_results_table(system))
-        for line in warnings_of(systems):
+        for line in warnings_of(read_results(out, samples=True)):
             console.print(line, soft_wrap=True, markup=False)
 
 
 def _results_table(system: SystemResults) -> Table:
-    title = f"{system.size[0]} x {system.size[1]} sites, J = {system.J:g}, mu B = {system.h:g}"
-    table = Table(title=title, box=None, title_justify="left", pad_edge=False)
-    names = [
-        "T",
-        *(QUANTITIES[name].symbol for name in SHOWN),
-        *(f"tau_{QUANTITIES[name].symbol}" for name in TAU_SHOWN),
-    ]
-    for name in (*names, "equil."):
-        table.add_column(name, justify="right", no_wrap=True)
+    table = Table(title=system.title, box=None, title_justify="left", pad_edge=False)
     columns = system.columns
+    shown = [name for name in (*SHOWN, *EXTRA) if name in columns]
+    taus = [name for name in TAU_SHOWN if f"{name}_tau_int" in columns]
+    names = ["T", *(QUANTITIES[name].symbol for name in shown), *(f"tau_{QUANTITIES[name].symbol}" for name in taus)]
+    for name in (*names, *(["equil."] if "equilibrated" in columns else [])):
+        table.add_column(name, justify="right", no_wrap=True)
     for t, T in enumerate(system.temperatures):
-        cells = [format_value(columns[name][t], columns[f"{name}_error"][t]) for name in SHOWN]
-        taus = [_short(columns[f"{name}_tau_int"][t]) for name in TAU_SHOWN]
-        table.add_row(f"{T:g}", *cells, *taus, {1: "yes", 0: "NO"}.get(int(columns["equilibrated"][t]), "?"))
+        cells = [format_value(columns[name][t], columns[f"{name}_error"][t]) for name in shown]
+        cells += [_short(columns[f"{name}_tau_int"][t]) for name in taus]
+        if "equilibrated" in columns:
+            cells.append({1: "yes", 0: "NO"}.get(int(columns["equilibrated"][t]), "?"))
+        table.add_row(f"{T:g}", *cells)
     return table
 
 
@@ -175,8 +193,12 @@ def _short(value: float) -> str:
 
 def warnings_of(systems: Sequence[SystemResults]) -> list[str]:
     """What a reader of the results must know: points that are not equilibrated, and errors that cannot be told."""
-    lines = []
+    lines: list[str] = []
     for system in systems:
+        if system.samples:
+            if system.samples == 1:
+                lines.append(f"warning: {system.label}: one sample tells nothing of the scatter between samples")
+            continue
         bad = system.temperatures[system.columns["equilibrated"] == NO]
         if len(bad):
             lines.append(
@@ -193,41 +215,64 @@ def warnings_of(systems: Sequence[SystemResults]) -> list[str]:
                         f"warning: {system.label}: the series of {QUANTITIES[name].symbol} is too short, or varies too "
                         f"little, to tell its {what} at T = {at}; more sweeps may help"
                     )
+    if len(lines) > MOST_WARNINGS:
+        lines[MOST_WARNINGS:] = [
+            f"warning: {len(lines) - MOST_WARNINGS} more like these, see the columns of each system"
+        ]
     return lines
 
 
 def _as_json(system: SystemResults) -> dict[str, Any]:
     columns = {name: [_plain(x) for x in values] for name, values in system.columns.items()}
-    return {"size": system.size, "J": system.J, "h": system.h, "temperature": list(system.temperatures), **columns}
+    facts = {name: _plain(value) for name, value in system.facts.items()}
+    return {**facts, "temperature": list(system.temperatures), **columns}
 
 
 def _plain(value: Any) -> Any:
+    if isinstance(value, np.ndarray):
+        return [_plain(item) for item in value]
     value = value.item() if hasattr(value, "item") else value
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _show_csv(systems: Sequence[SystemResults]) -> None:
-    names = list(systems[0].columns)
+    names = list(dict.fromkeys(name for system in systems for name in system.columns))
     writer = csv.writer(sys.stdout)
     writer.writerow(["system", "temperature", *names])
     for system in systems:
         for t, T in enumerate(system.temperatures):
-            writer.writerow([system.label, repr(float(T)), *(system.columns[name][t] for name in names)])
+            writer.writerow([system.label, repr(float(T)), *(_cell(system, name, t) for name in names)])
+
+
+def _cell(system: SystemResults, name: str, t: int) -> Any:
+    return system.columns[name][t] if name in system.columns else ""
 
 
 def show_plan(plan: Plan, out: Path) -> None:
     """Print what a run would do and cost."""
     console = _console()
     table = Table(box=None, pad_edge=False)
-    for name in ("system", "sites", "units", "flips/ns a thread", "thread seconds", "memory a thread", "time series"):
+    for name in (
+        "system",
+        "sites",
+        "kernel",
+        "units",
+        "flips/ns a thread",
+        "thread seconds",
+        "memory a thread",
+        "time series",
+    ):
         table.add_column(name, justify="right", no_wrap=True)
-    for s in plan.systems:
+    shown = plan.systems[:MOST_PLANNED]
+    for s in shown:
         cells = (f"{s.flips_per_ns:.2f}", f"{s.seconds:.1f}", _bytes(s.memory), _bytes(s.disk))
-        table.add_row(s.label, str(s.n_sites), str(s.units), *cells)
+        table.add_row(s.label, str(s.n_sites), s.kernel, str(s.units), *cells)
     console.print(table)
-    for s in plan.systems:
+    for s in shown:
         for line in (*s.reasons, *(f"warning: {text}" for text in s.warnings)):
             console.print(f"{s.label}: {line}", soft_wrap=True, markup=False)
+    if len(plan.systems) > len(shown):
+        console.print(f"... and {len(plan.systems) - len(shown)} more systems")
     console.print(
         f"{plan.threads} thread(s): about {_duration(plan.seconds)} of sampling, {_bytes(plan.memory)} of memory, "
         f"up to {_bytes(plan.disk)} of disk, into {out}",

@@ -236,6 +236,11 @@ def _checked(series: ArrayLike) -> Floats:
     return x
 
 
+def interval_factor(dof: float) -> float:
+    """Half of the 68.27 % interval, in standard errors that have `dof` degrees of freedom."""
+    return _student(ONE_SIGMA, dof)
+
+
 def _student(level: float, dof: float) -> float:
     """Half-width, in standard errors, of the interval of probability `level`."""
     return float(stdtrit(dof, (1 + level) / 2))

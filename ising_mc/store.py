@@ -25,10 +25,18 @@ from typing import Any
 import h5py
 import numpy as np
 
-from ising_mc.ising import State
-from ising_mc.resultfile import SCHEMA_VERSION, Array, StoreError, damage_told, first_line, open_result, sync_and_rename
+from ising_mc.resultfile import (
+    SCHEMA_VERSION,
+    StoreError,
+    damage_told,
+    first_line,
+    open_result,
+    read_word,
+    sync_and_rename,
+)
 from ising_mc.spec import RunSpec
 from ising_mc.streams import SAMPLER_VERSION
+from ising_mc.words import Series, State
 
 IMAGE_BLOCK = 1 << 22  # bytes by which a segment grows in memory
 USER_BLOCK = 512  # HDF5 leaves so many bytes at the beginning of a file to its user
@@ -50,14 +58,13 @@ class Commit:
     key: str
     first: int
     done: int
-    energy: Array
-    magnetization: Array
+    series: Series
     state: State
 
     @property
     def size(self) -> int:
         """Bytes of data."""
-        return int(self.energy.nbytes + self.magnetization.nbytes + self.state.spins.nbytes)
+        return sum(values.nbytes for values in self.series.values()) + int(self.state.spins.nbytes)
 
 
 @dataclass
@@ -65,7 +72,7 @@ class Progress:
     """What is known of one unit: sweeps done, where its data lie, and the state to go on from."""
 
     done: int = 0
-    pieces: list[Callable[[], tuple[Array, Array]]] = field(default_factory=list)
+    pieces: list[Callable[[], Series]] = field(default_factory=list)
     read_state: Callable[[], State] | None = None
 
 
@@ -147,12 +154,10 @@ class Store:
                             lambda label=label, t=t, word=word: self._final_state(label, t, word),  # type: ignore[misc]
                         )
 
-    def _from_result(self, label: str, t: int, word: int, per_word: int) -> Callable[[], tuple[Array, Array]]:
-        def read() -> tuple[Array, Array]:
+    def _from_result(self, label: str, t: int, word: int, per_word: int) -> Callable[[], Series]:
+        def read() -> Series:
             with open_result(self.out) as file, damage_told(self.out):
-                series = file[f"systems/{label}/timeseries"]
-                rows = slice(word * per_word, (word + 1) * per_word)
-                return series["energy"][t, rows], series["magnetization"][t, rows]
+                return read_word(file[f"systems/{label}/timeseries"], t, word, per_word)
 
         return read
 
@@ -217,11 +222,10 @@ class Store:
         for commit in commits:
             self._take(path, commit.key, commit.first, commit.done)
 
-    def series(self, key: str) -> tuple[Array, Array]:
-        """All of the energy and magnetization of a unit, (replica, measurement) each."""
-        pieces = [read() for read in self.progress[key].pieces]
-        energy, magnetization = (np.concatenate([piece[i] for piece in pieces], axis=1) for i in range(2))
-        return energy, magnetization
+    def series(self, key: str) -> Series:
+        """The whole time series of a unit, (replica, measurement) each."""
+        pieces = [piece for piece in (read() for read in self.progress[key].pieces) if piece]
+        return _concatenated(pieces)
 
     def remove_parts(self) -> None:
         """Remove the segments, once the result file has all of them."""
@@ -333,9 +337,9 @@ def _unit_groups(file: h5py.File) -> Iterator[tuple[str, h5py.Group]]:
                 yield f"{label}/{T}/{word}", group
 
 
-def _read_series(path: Path, key: str) -> tuple[Array, Array]:
+def _read_series(path: Path, key: str) -> Series:
     with h5py.File(path, "r") as file:
-        return file[f"{key}/energy"][()], file[f"{key}/magnetization"][()]
+        return {name: data[()] for name, data in file[f"{key}/series"].items()}
 
 
 def _read_state(path: Path, key: str) -> State:
@@ -356,12 +360,16 @@ def _joined(commits: Sequence[Commit]) -> list[Commit]:
             key,
             own[0].first,
             own[-1].done,
-            np.concatenate([commit.energy for commit in own], axis=1),
-            np.concatenate([commit.magnetization for commit in own], axis=1),
+            _concatenated([commit.series for commit in own if commit.series]),
             own[-1].state,
         )
         for key, own in by_key.items()
     ]
+
+
+def _concatenated(pieces: Sequence[Series]) -> Series:
+    """One stretch of every series, from several in order."""
+    return {name: np.concatenate([piece[name] for piece in pieces], axis=1) for name in (pieces[0] if pieces else ())}
 
 
 def _segment_image(commits: Sequence[Commit], header: dict[str, Any]) -> bytes:
@@ -370,8 +378,9 @@ def _segment_image(commits: Sequence[Commit], header: dict[str, Any]) -> bytes:
         file.attrs["run"] = json.dumps(header)
         for commit in commits:
             group = file.create_group(commit.key)
-            group.create_dataset("energy", data=commit.energy)
-            group.create_dataset("magnetization", data=commit.magnetization)
+            series = group.create_group("series")
+            for name, values in commit.series.items():
+                series.create_dataset(name, data=values)
             group.create_dataset("spins", data=commit.state.spins)
             group.create_dataset("random_state", data=commit.state.random)
             group.attrs.update(first=commit.first, done=commit.done)

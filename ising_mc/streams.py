@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ising_mc.kernels.bernoulli import BLOCK
 
 SAMPLER_VERSION = 1  # to be raised with any change of kernels, streams or choices that changes samples
-START, UPDATES = 0, 1  # what a stream is for
+START, UPDATES, GRAPH, COUPLINGS, FIELDS = range(5)  # what a stream is for
 
 
 def sequence(seed: int, system: str, temperature: float, word: int, purpose: int) -> np.random.SeedSequence:
@@ -29,10 +29,10 @@ def sequence(seed: int, system: str, temperature: float, word: int, purpose: int
     return np.random.SeedSequence(entropy=seed, spawn_key=key)
 
 
-def update_states(origin: np.random.SeedSequence, bands: int) -> NDArray[np.uint64]:
-    """Start states (bands, 2 * BLOCK) of the generators of the update kernels."""
-    states = np.asarray(origin.generate_state(bands * 2 * BLOCK, np.uint64), np.uint64)
-    return states.reshape(bands, 2 * BLOCK)
+def update_states(origin: np.random.SeedSequence, bands: int, generators: int = BLOCK) -> NDArray[np.uint64]:
+    """Start states (bands, 2 * generators) of the generators of the update kernels."""
+    states = np.asarray(origin.generate_state(bands * 2 * generators, np.uint64), np.uint64)
+    return states.reshape(bands, 2 * generators)
 
 
 def random_rows(origin: np.random.SeedSequence, rows: int, columns: int) -> Iterator[NDArray[np.uint64]]:

@@ -1,7 +1,7 @@
 """The run file that `ising-mc init` prints."""
 
 ISING = """\
-# A temperature sweep of the Ising model, H = -J sum_<ij> s_i s_j - mu B sum_i s_i, with k_B = 1.
+# A temperature sweep of the Ising model, H = - sum_<ij> J_ij s_i s_j - mu sum_i B_i s_i, with k_B = 1.
 # Run it, or go on with it:  ising-mc run FILE
 
 [run]
@@ -12,17 +12,27 @@ seed = 2026                        # left out: drawn, printed and recorded
 kind = "ising"
 
 [lattice]
-kind = "square"
+kind = "square"                    # chain square triangular honeycomb cubic hypercubic random_regular complete file
 size = [16, 32]                    # one system each; a rectangle is written as [[48, 32]]
-boundary = "periodic"
+boundary = "periodic"              # periodic | open, or one for each axis: ["periodic", "open"]
+# degree = 3                       # random_regular: bonds of a site
+# path = "graph.txt"               # file: lines i j or i j J, a matrix (.npy, .npz), or file.h5:dataset
+# one_based = false                # file: whether sites count from 1
 
 [couplings]
-kind = "uniform"
-J = 1.0                            # negative: antiferromagnet
+kind = "uniform"                   # uniform | pm_j | gaussian | file (complete graph: J/N; random ones over sqrt(N))
+J = 1.0                            # negative: antiferromagnet; one a direction: [1.3, 0.7]; pm_j: +J or -J
+# p = 0.5                          # pm_j: share of +J
+# mean = 0.0                       # gaussian
+# sigma = 1.0                      # gaussian: standard deviation
+# path = "couplings.txt"           # file: lines i j J; left out: the third column of the file of the lattice
+# disorder_samples = 1             # of random couplings, fields or graphs: each is a system of its own
 
 [field]
-B = 0.0
+# kind = "uniform"                 # uniform | gaussian | bimodal | file
+B = 0.0                            # a number, or a file of one value a site
 mu = 1.0
+# strength = 1.0                   # gaussian: standard deviation of B; bimodal: +-strength
 
 [grid]
 temperatures = {start = 1.6, stop = 3.2, num = 17}   # or a list; may be extended later
@@ -34,8 +44,12 @@ sweeps = 4000                      # sweeps recorded; may be raised later
 measure_every = 1
 checkpoint_seconds = 60
 
+[measure]
+observables = []                   # staggered_magnetization structure_factor bond_energies overlap link_overlap
+
 [algorithm]
 kind = "auto"                      # auto | metropolis | heat_bath
-packing = "auto"                   # auto | replicas (64 copies a word) | sites (one big lattice, sides of 128 n)
+kernel = "auto"                    # auto | square | packed | sparse | dense | square_sites | packed_sites
+packing = "auto"                   # auto | replicas (64 copies a word) | sites (one big lattice, first side 128 n)
 start = "mixed"                    # up | random | mixed: half of the replicas each, and a verdict whether they agree
 """

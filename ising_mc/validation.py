@@ -28,8 +28,8 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from ising_mc import exact, statistics, streams
-from ising_mc.ising import LANES, Model, ReplicaSampler, Sampler, SiteSampler, site_packing_refusal
-from ising_mc.lattices import Square
+from ising_mc.square import Model, ReplicaSampler, SiteSampler, Square, site_packing_refusal
+from ising_mc.words import LANES
 
 Floats = NDArray[np.float64]
 Words = NDArray[np.uint64]
@@ -278,7 +278,7 @@ def time_series(
     return np.concatenate(energies), np.concatenate(magnetizations)
 
 
-def sampler_for(lattice: Square, model: Model, temperature: float, update: str) -> Sampler:
+def sampler_for(lattice: Square, model: Model, temperature: float, update: str) -> ReplicaSampler | SiteSampler:
     """Packed by sites where the lattice allows it, else by replicas."""
     kind = ReplicaSampler if site_packing_refusal(lattice) else SiteSampler
     return kind(lattice, model, temperature, update)
@@ -361,7 +361,7 @@ def check_deviations(name: str, deviations: Sequence[float], level: float) -> Ch
 # --- counting, threads ------------------------------------------------------------------------------------------
 
 
-def check_counters(sampler: Sampler, lattice: Square, model: Model) -> Check:
+def check_counters(sampler: ReplicaSampler | SiteSampler, lattice: Square, model: Model) -> Check:
     """Energies and magnetizations of the bit-sliced counters are those of the spins, summed with numpy."""
     unsatisfied, ups = sampler.sample(3, 1)
     words = sampler.get_spins()

@@ -15,8 +15,8 @@ from helpers import KILLED, assert_refused, cli, complete, finish, launch, parts
 
 from ising_mc import __version__, exact
 from ising_mc.cli import main
-from ising_mc.observables import QUANTITIES
-from ising_mc.planning import plan_run
+from ising_mc.observables import BASIC
+from ising_mc.planning import _Pilot, plan_run
 from ising_mc.spec import parse
 
 README = Path(__file__).parent.parent / "README.md"
@@ -62,7 +62,7 @@ def test_init_plan_run_status_results(tmp_path: Path) -> None:
     result = cli("run", path, "-o", out)
     assert result.exit_code == 0
     assert "seed 2026" in result.stderr
-    assert "4 x 4 sites" in result.stdout
+    assert "L4: square 4 x 4, 16 sites, J = 1" in result.stdout
     done = json.loads(cli("status", path, "-o", out, "--json").stdout)
     assert done["done"] == 1
     assert [(p["done"], p["total"]) for p in done["points"]] == [(1200, 1200)] * 6
@@ -123,7 +123,7 @@ def test_results_as_csv(frozen: Path) -> None:
         (label, T) for label in ("L4", "L4x6") for T in (0.1, 2.5)
     }
     for row in rows:
-        for name in QUANTITIES:
+        for name in BASIC:
             assert {name, f"{name}_error", f"{name}_tau_int"} <= row.keys()
             float(row[f"{name}_error"])
         assert row["update"] == "heat_bath"
@@ -279,7 +279,7 @@ def test_exact_ignores_no_option(arguments: list[str]) -> None:
 
 def test_plan_does_one_pilot_a_system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pilots = []
-    monkeypatch.setattr("ising_mc.planning._pilot", lambda unit: pilots.append(unit) or 1.0)
+    monkeypatch.setattr("ising_mc.planning._pilot", lambda unit, seed: pilots.append(unit) or _Pilot(1.0, 8, 8))
     text = "[lattice]\nsize = [8, 16]\n[grid]\ntemperatures = {start = 1, stop = 3, num = 9}\nreplicas = 256"
     plan_run(parse(text), 2)
     assert len(pilots) == 2

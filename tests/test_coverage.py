@@ -15,9 +15,8 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from ising_mc import exact
-from ising_mc.ising import Model, ReplicaSampler
-from ising_mc.lattices import Square
-from ising_mc.observables import EQUILIBRATED, NO, UNKNOWN, YES, PointResults, analyse
+from ising_mc.observables import EQUILIBRATED, NO, UNKNOWN, YES, Facts, PointResults, analyse
+from ising_mc.square import Model, ReplicaSampler, Square
 
 Series = NDArray[np.float64]
 N, T = 16, 2.5
@@ -56,9 +55,13 @@ def series(shape: str) -> tuple[Series, Series]:
     return energy.reshape(RUNS, replicas, sweeps), magnetization.reshape(RUNS, replicas, sweeps)
 
 
+def analysed(energy: Series, magnetization: Series, n: int, T: float, mixed: bool, field: bool = False) -> PointResults:
+    return analyse({"energy": energy, "magnetization": magnetization}, Facts(n, 2 * n, field=field), T, mixed)
+
+
 @cache
 def runs(shape: str) -> list[PointResults]:
-    return [analyse(energy, magnetization, N, T, True) for energy, magnetization in zip(*series(shape), strict=True)]
+    return [analysed(energy, magnetization, N, T, True) for energy, magnetization in zip(*series(shape), strict=True)]
 
 
 def covers(intervals: list[tuple[float, float]], value: float, level: float, allowance: float = 0.0) -> bool:
@@ -125,9 +128,9 @@ def test_one_replica_tells_nothing_about_equilibration() -> None:
 @pytest.mark.parametrize("replicas", [8, 16, 64])
 def test_half_of_the_replicas_of_one_start_stuck(first: int, replicas: int) -> None:
     energy, magnetization = (values[: replicas // 8].reshape(replicas, -1).copy() for values in series("8 replicas"))
-    assert analyse(energy, magnetization, N, T, True).equilibrated == YES  # a false alarm: 1e-4
+    assert analysed(energy, magnetization, N, T, True).equilibrated == YES  # a false alarm: 1e-4
     energy[first::4], magnetization[first::4] = -8.0, 0.0
-    assert analyse(energy, magnetization, N, T, True).equilibrated == NO
+    assert analysed(energy, magnetization, N, T, True).equilibrated == NO
 
 
 def test_stripe_states_are_seen() -> None:
@@ -138,14 +141,14 @@ def test_stripe_states_are_seen() -> None:
     striped = mean < 0.8
     assert 3 < striped[1::2].sum() < 29
     assert not striped[0::2].any()
-    assert analyse(energy, magnetization, lattice.n_sites, 0.7, True).equilibrated == NO
-    assert analyse(energy[~striped], magnetization[~striped], lattice.n_sites, 0.7, False).equilibrated == UNKNOWN
+    assert analysed(energy, magnetization, lattice.n_sites, 0.7, True).equilibrated == NO
+    assert analysed(energy[~striped], magnetization[~striped], lattice.n_sites, 0.7, False).equilibrated == UNKNOWN
 
 
 def test_a_start_that_still_shows_is_seen() -> None:
     """Series that still drift: up and random starts disagree."""
     energy, magnetization = lanes(Square(16, 16), 2.0, 64, 0, 20)
-    assert analyse(energy, magnetization, 256, 2.0, True).equilibrated == NO
+    assert analysed(energy, magnetization, 256, 2.0, True).equilibrated == NO
 
 
 def test_no_verdict_without_a_comparison_of_the_starts() -> None:
@@ -153,7 +156,7 @@ def test_no_verdict_without_a_comparison_of_the_starts() -> None:
     rng = np.random.default_rng(11)
     for _ in range(20):
         energy, magnetization = np.cumsum(rng.normal(size=(2, 4, 12)), axis=2)
-        assert analyse(energy, magnetization, 16, 2.0, mixed=True).equilibrated != YES
+        assert analysed(energy, magnetization, 16, 2.0, mixed=True).equilibrated != YES
 
 
 def test_frozen_magnetization_has_no_error() -> None:
@@ -161,6 +164,6 @@ def test_frozen_magnetization_has_no_error() -> None:
     rng = np.random.default_rng(3)
     signs = np.tile([1.0, -1.0], 8)[:, None]
     energy, magnetization = rng.normal(-30, 1, (16, 200)), signs * rng.uniform(14, 16, (16, 200))
-    assert np.isnan(analyse(energy, magnetization, 16, 1.0, mixed=True).estimates["magnetization_per_site"].error)
-    in_field = analyse(energy, magnetization, 16, 1.0, mixed=True, field=True)
+    assert np.isnan(analysed(energy, magnetization, 16, 1.0, mixed=True).estimates["magnetization_per_site"].error)
+    in_field = analysed(energy, magnetization, 16, 1.0, mixed=True, field=True)
     assert in_field.estimates["magnetization_per_site"].error > 0

@@ -7,15 +7,15 @@ from itertools import islice, product
 
 import numpy as np
 import pytest
+from numba import njit
 from scipy import stats
 from twins import PlainSampler, linear_complexity, unpack, xoroshiro128
 
 from ising_mc import streams
 from ising_mc.exact import critical_temperature
-from ising_mc.ising import Model, ReplicaSampler
 from ising_mc.kernels import bernoulli
 from ising_mc.kernels.xoroshiro import next_bits
-from ising_mc.lattices import Square
+from ising_mc.square import Model, ReplicaSampler, Square
 
 BITS = 10_000
 
@@ -127,6 +127,14 @@ def test_starts() -> None:
 # --- decisions --------------------------------------------------------------------------------------------------
 
 
+@njit
+def settle(scratch: np.ndarray, thresholds: np.ndarray, field: bool, words: np.uint64) -> None:
+    if field:
+        bernoulli.settle(scratch, thresholds, 5, words)
+    else:
+        bernoulli.settle(scratch, thresholds, 2, words)
+
+
 @pytest.mark.parametrize("field", [False, True])
 def test_ties_are_settled_to_the_last_bit(field: bool) -> None:
     """Lane d gets a threshold that differs from its u first in bit d; lanes 62 and 63 get u itself, which is not below.
@@ -148,7 +156,7 @@ def test_ties_are_settled_to_the_last_bit(field: bool) -> None:
     scratch[int(bernoulli.STATE_A)], scratch[int(bernoulli.STATE_B)] = a, b
     scratch[int(bernoulli.NEED)] = scratch[int(bernoulli.CLASS_0) + last_class * bernoulli.BLOCK] = ~np.uint64(0)
     compare(scratch, thresholds, np.uint64(8))
-    bernoulli.settle(scratch, thresholds, field, np.uint64(8))
+    settle(scratch, thresholds, field, np.uint64(8))
     verdicts = int(scratch[int(bernoulli.FLIP)])
     assert [verdicts >> lane & 1 for lane in range(64)] == [1 - (bits[d] >> d & 1) for d in range(62)] + [0, 0]
 

@@ -5,9 +5,8 @@ import pytest
 from twins import SquareTwin, energy_and_magnetization, unpack
 
 from ising_mc import streams
-from ising_mc.ising import Model, ReplicaSampler, SiteSampler
 from ising_mc.kernels import bernoulli, square_sites
-from ising_mc.lattices import Square
+from ising_mc.square import Model, ReplicaSampler, SiteSampler, Square
 
 UPDATES = ("metropolis", "heat_bath")
 SIZES = [(2, 2), (3, 3), (4, 4), (5, 6), (6, 5), (7, 7), (2, 9), (9, 2), (16, 16), (17, 17)]

@@ -29,10 +29,10 @@ from helpers import (
     write,
 )
 
-from ising_mc.ising import State
 from ising_mc.schedule import Silent, execute
 from ising_mc.spec import load, parse
 from ising_mc.store import Commit, Store, StoreError, progress_of
+from ising_mc.words import State
 
 CUT = toml(KILLED, lattice__size="[9]", schedule__checkpoint_seconds="1e-9")
 ENDLESS = toml(KILLED, schedule__sweeps="4000000000")
@@ -110,7 +110,7 @@ def test_extension_twice_and_broken_off(tmp_path: Path, monkeypatch: pytest.Monk
 
 CHANGES = {
     "seed": ({"run__seed": "8"}, "run.seed was 7, is 8"),
-    "J": ({"couplings__J": "2"}, "couplings.J was 1.0, is 2.0"),
+    "J": ({"couplings__J": "2"}, "couplings.J was [1.0], is [2.0]"),
     "field": ({"field__B": "0.5"}, "field.B was 0.0, is 0.5"),
     "replicas": ({"grid__replicas": "5"}, "grid.replicas was 4, is 5"),
     "thermalization": ({"schedule__thermalization": "21"}, "schedule.thermalization was 20, is 21"),
@@ -345,14 +345,14 @@ def test_damage_in_the_middle(cut: Path, undisturbed: dict[str, tuple[str, tuple
 def commit(first: int, done: int, generator: np.random.Generator) -> Commit:
     series = generator.integers(-9, 9, (2, 4, done - first)).astype(np.int32)
     state = State(generator.integers(0, 2**64, (4, 4), np.uint64), generator.integers(0, 2**64, (1, 8), np.uint64))
-    return Commit("L4/T2.0/w0000", first, done, series[0], series[1], state)
+    return Commit("L4/T2.0/w0000", first, done, {"energy": series[0], "magnetization": series[1]}, state)
 
 
 def content(store: Store) -> tuple[int, bytes]:
     """All that a store knows of its one unit."""
     key = "L4/T2.0/w0000"
     state = store.state(key)
-    arrays = [*store.series(key)] + ([state.spins, state.random] if state else [])
+    arrays = [*store.series(key).values()] + ([state.spins, state.random] if state else [])
     return store.done(key), b"".join(array.tobytes() for array in arrays)
 
 

@@ -12,8 +12,7 @@ from scipy import stats
 from twins import PlainSampler
 
 from ising_mc import validation
-from ising_mc.ising import Model, ReplicaSampler, State
-from ising_mc.lattices import Square
+from ising_mc.square import Model, ReplicaSampler, Square
 from ising_mc.statistics import Estimate
 from ising_mc.validation import (
     CERTAIN,
@@ -38,6 +37,7 @@ from ising_mc.validation import (
     pooled_chi_square,
     sum_of_squares,
 )
+from ising_mc.words import State
 
 LANES = 1 << 18
 CRITICAL = Point(4, 4, 1.0, 0.0, 2.269)

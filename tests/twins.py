@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from ising_mc.ising import Model
+from ising_mc.square import Model
 
 ROUNDS = 12  # bits that every word of a block gets
 DIGITS = 62  # bits of a uniform number

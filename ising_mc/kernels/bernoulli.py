@@ -42,17 +42,35 @@ def _compare(bits, t, below, undecided):
 
 
 @jit_inline
-def _two_bits(scratch, thresholds, k, words, first, last):
+def _digits(thresholds, k):
+    """Bit k of the thresholds of four classes: of class 0, and where the others differ from it."""
+    t0 = thresholds[0, k]
+    return t0, t0 ^ thresholds[1, k], t0 ^ thresholds[2, k], t0 ^ thresholds[3, k]
+
+
+@jit_inline
+def _choose(scratch, j, digits, classes):
+    """That bit for each lane of word j; lanes of none of the classes 1 ... classes - 1 belong to class 0."""
+    t = digits[0]
+    if classes > 1:
+        t ^= scratch[CLASS_1 + j] & digits[1]
+    if classes > 2:
+        t ^= scratch[CLASS_2 + j] & digits[2]
+    if classes > 3:
+        t ^= scratch[CLASS_3 + j] & digits[3]
+    return t
+
+
+@jit_inline
+def _two_bits(scratch, thresholds, k, words, classes, first, last):
     """Take bits k + 1 and k into account; two bits a pass halve the loads and stores."""
-    t0, t1 = thresholds[0, k + 1], thresholds[1, k + 1]
-    t2, t3 = thresholds[0, k], thresholds[1, k]
+    later, earlier = _digits(thresholds, k + 1), _digits(thresholds, k)
     for j in range(words):
-        second = scratch[CLASS_1 + j]
         below, undecided = (ZERO, scratch[NEED + j]) if first else (scratch[BELOW + j], scratch[OPEN + j])
         bits, a, b = next_bits(scratch[STATE_A + j], scratch[STATE_B + j])
-        below, undecided = _compare(bits, (second & t1) | (~second & t0), below, undecided)
+        below, undecided = _compare(bits, _choose(scratch, j, later, classes), below, undecided)
         bits, a, b = next_bits(a, b)
-        below, undecided = _compare(bits, (second & t3) | (~second & t2), below, undecided)
+        below, undecided = _compare(bits, _choose(scratch, j, earlier, classes), below, undecided)
         scratch[STATE_A + j], scratch[STATE_B + j] = a, b
         scratch[OPEN + j] = undecided
         if last:
@@ -62,12 +80,39 @@ def _two_bits(scratch, thresholds, k, words, first, last):
 
 
 @jit_inline
-def compare_2(scratch, thresholds, words):
-    """Decide u < t for the NEED lanes of `words` words (a multiple of 8); lanes not in class 1 belong to class 0."""
-    _two_bits(scratch, thresholds, ROUNDS - 2, words, True, False)
+def compare(scratch, thresholds, words, classes):
+    """Decide u < t for the NEED lanes of `words` words (a multiple of 8), each in one of 1 to 4 classes (a literal).
+
+    thresholds: four rows at least.
+    """
+    _two_bits(scratch, thresholds, ROUNDS - 2, words, classes, True, False)
     for k in range(ROUNDS - 4, 0, -2):
-        _two_bits(scratch, thresholds, k, words, False, False)
-    _two_bits(scratch, thresholds, 0, words, False, True)
+        _two_bits(scratch, thresholds, k, words, classes, False, False)
+    _two_bits(scratch, thresholds, 0, words, classes, False, True)
+
+
+@jit
+def compare_1(scratch, thresholds, words):
+    """`compare` with one class."""
+    compare(scratch, thresholds, words, 1)
+
+
+@jit
+def compare_2(scratch, thresholds, words):
+    """`compare` with two classes."""
+    compare(scratch, thresholds, words, 2)
+
+
+@jit
+def compare_3(scratch, thresholds, words):
+    """`compare` with three classes."""
+    compare(scratch, thresholds, words, 3)
+
+
+@jit
+def compare_4(scratch, thresholds, words):
+    """`compare` with four classes."""
+    compare(scratch, thresholds, words, 4)
 
 
 @jit
@@ -100,29 +145,37 @@ def toss_coins(scratch, words):
 
 
 @jit_inline
-def settle(scratch, thresholds, field, words):
-    """Decide what the rounds left open in `words` words (a multiple of 8), two bits a pass, to the last if need be."""
+def settle(scratch, thresholds, classes, words):
+    """Decide what the rounds left open in `words` words (a multiple of 8), two bits a pass, to the last if need be.
+
+    classes: 2, 4 or 5, a literal.
+    """
     for first in range(ZERO, words, GROUP):
         anything = ZERO
         for j in range(first, first + GROUP):
             anything |= scratch[OPEN + j]
         k = ROUNDS
         while anything != ZERO and k < THRESHOLD_BITS:
-            anything = _settle_5(scratch, thresholds, first, k) if field else _settle_2(scratch, thresholds, first, k)
+            if classes == 5:
+                anything = _settle_5(scratch, thresholds, first, k)
+            elif classes == 4:
+                anything = _settle_4(scratch, thresholds, first, k)
+            else:
+                anything = _settle_2(scratch, thresholds, first, k)
             k += 2
 
 
-@jit
-def _settle_2(scratch, thresholds, first, k):
+@jit_inline
+def _settle_few(scratch, thresholds, first, k, classes):
     """Compare bits k and k + 1 of the open lanes of a group; all the lanes still open, in one word."""
-    t0, t1, t2, t3 = thresholds[0, k + 1], thresholds[1, k + 1], thresholds[0, k], thresholds[1, k]
+    later, earlier = _digits(thresholds, k + 1), _digits(thresholds, k)
     anything = ZERO
     for j in range(first, first + GROUP):
-        second, undecided = scratch[CLASS_1 + j], scratch[OPEN + j]
+        undecided = scratch[OPEN + j]
         bits, a, b = next_bits(scratch[STATE_A + j], scratch[STATE_B + j])
-        below, still = _compare(bits, (second & t1) | (~second & t0), ZERO, undecided)
+        below, still = _compare(bits, _choose(scratch, j, later, classes), ZERO, undecided)
         bits, a, b = next_bits(a, b)
-        below, still = _compare(bits, (second & t3) | (~second & t2), below, still)
+        below, still = _compare(bits, _choose(scratch, j, earlier, classes), below, still)
         scratch[FLIP + j] ^= below & undecided
         scratch[STATE_A + j], scratch[STATE_B + j], scratch[OPEN + j] = a, b, still
         anything |= still
@@ -130,8 +183,20 @@ def _settle_2(scratch, thresholds, first, k):
 
 
 @jit
+def _settle_2(scratch, thresholds, first, k):
+    """`_settle_few` with two classes."""
+    return _settle_few(scratch, thresholds, first, k, 2)
+
+
+@jit
+def _settle_4(scratch, thresholds, first, k):
+    """`_settle_few` with four classes."""
+    return _settle_few(scratch, thresholds, first, k, 4)
+
+
+@jit
 def _settle_5(scratch, thresholds, first, k):
-    """The same with five classes."""
+    """The same with five classes, each with a mask of its own."""
     anything = ZERO
     for j in range(first, first + GROUP):
         undecided = scratch[OPEN + j]

@@ -173,10 +173,10 @@ def update_block(spins, geometry, scratch, model, row, rows, parity, start, word
         scratch[NEED + j] = ZERO  # fills up the last group of 8
     if field:
         compare_5(scratch, thresholds, padded)
-        settle(scratch, thresholds, True, padded)
+        settle(scratch, thresholds, 5, padded)
     else:
         compare_2(scratch, thresholds, padded)
-        settle(scratch, thresholds, False, padded)
+        settle(scratch, thresholds, 2, padded)
         if heat_bath:
             toss_coins(scratch, padded)
     for q in range(rows):

@@ -1,0 +1,335 @@
+"""Any graph with couplings of few moduli, 64 spins a word: local updates, and the counting of energy and up spins.
+
+Word i holds site i of 64 replicas (or, packed by sites, 64 sites of one big lattice, where some neighbours stand one
+bit further: `turns`).  Sites are sorted by colour, and within a colour by their kind of surroundings, the *pattern*, so
+that a stretch of words, a *block*, holds sites that are not neighbours and that all have as many neighbours.
+
+First come the neighbours of earlier colours: when a site is updated, its bonds to those have their last word in this
+sweep, and are counted at once, without a second look at memory (an unsatisfied bond x becomes x ^ flip).
+
+Up to 8 neighbours, one modulus |J| and no field make at most four classes of energy changes; then all is done in
+registers, here.  `classes` does the rest: more neighbours, other moduli along other axes, a uniform field.
+"""
+
+import numpy as np
+from numba import prange
+
+from ising_mc.kernels import classes
+from ising_mc.kernels._jit import jit, jit_inline, jit_parallel
+from ising_mc.kernels.bernoulli import (
+    BELOW,
+    BLOCK,
+    CLASS_0,
+    COIN,
+    FLIP,
+    NEED,
+    ZERO,
+    compare_1,
+    compare_2,
+    compare_3,
+    compare_4,
+    settle,
+    toss_coins,
+)
+from ising_mc.kernels.classes import UNSATISFIED, tally
+from ising_mc.kernels.counting import CARRY, UPS, WIDTH, carry_save, take_carry, totals
+from ising_mc.kernels.observe import observe
+
+B = np.uint64(BLOCK)
+ONE, _2, _3, _4, _7, _64 = (np.uint64(n) for n in (1, 2, 3, 4, 7, 64))
+START, WORDS, PATTERN = 0, 1, 3  # columns of the table of blocks; 2: where its neighbours stood
+BOND_LEVEL, UP_LEVEL = 5, 1  # where what is counted enters its counter
+FAST_NEIGHBOURS = 8
+FAST_CLASSES = 4
+
+
+@jit_inline
+def gather(spins, tables, turns, scratch, block, start, words, degree):
+    """Unsatisfied bonds of each direction of a block, into the scratch array."""
+    places, runs, neighbours, flips = tables
+    for d in range(degree):
+        to = UNSATISFIED + d * B
+        place, count = np.uint64(places[block, d, 0]), np.uint64(places[block, d, 1])
+        if count == ZERO:
+            for i in range(words):
+                scratch[to + i] = spins[np.uint64(neighbours[place + i])] ^ spins[start + i]
+        begin = ZERO
+        for r in range(place, place + count):
+            length = np.uint64(runs[r, 0]) - begin
+            source, own, goal = np.uint64(runs[r, 1]) - length, start + begin, to + begin
+            for i in range(length):
+                scratch[goal + i] = spins[source + i] ^ spins[own + i]
+            begin += length
+        if turns[d] != ZERO:
+            _turn(spins, scratch, to, start, words, turns[d])
+        for part in range(np.uint64(BLOCK // 64)):
+            signs = flips[block, d, part]
+            if signs != ZERO:
+                first = to + part * _64
+                for i in range(_64):
+                    scratch[first + i] ^= ZERO - ((signs >> i) & ONE)
+
+
+@jit
+def _turn(spins, scratch, to, start, words, turn):
+    """Turn the neighbours' words, which stand in the scratch array XORed with the own ones, left by `turn` bits."""
+    for i in range(words):
+        spin = spins[start + i]
+        word = scratch[to + i] ^ spin
+        scratch[to + i] = ((word << turn) | (word >> (_64 - turn))) ^ spin
+
+
+@jit_inline
+def add_up(scratch, j, flip, count):
+    """Bit-sliced sum (ones, twos, fours, eights) of `count` (a literal) directions of word j, each turned by flip."""
+    ones = twos = fours = eights = ZERO
+    for d in range(0, count - 1, 2):
+        one = scratch[UNSATISFIED + np.uint64(d) * B + j] ^ flip
+        other = scratch[UNSATISFIED + np.uint64(d + 1) * B + j] ^ flip
+        ones, carry = carry_save(ones, one, other)
+        carry, twos = twos & carry, twos ^ carry
+        carry, fours = fours & carry, fours ^ carry
+        eights ^= carry
+    if count & 1:
+        carry = scratch[UNSATISFIED + np.uint64(count - 1) * B + j] ^ flip
+        carry, ones = ones & carry, ones ^ carry
+        carry, twos = twos & carry, twos ^ carry
+        carry, fours = fours & carry, fours ^ carry
+        eights ^= carry
+    return ones, twos, fours, eights
+
+
+@jit_inline
+def _equals(ones, twos, fours, eights, m):
+    """Lanes where the sum is m (a literal)."""
+    mask = ones if m & 1 else ~ones
+    mask &= twos if m & 2 else ~twos
+    mask &= fours if m & 4 else ~fours
+    return mask & (eights if m & 8 else ~eights)
+
+
+@jit_inline
+def _classify(scratch, words, degree, complement):
+    """Sort lanes by energy change: class m < degree/2 costs 2|J|(degree - 2m); its mirror image gains as much.
+
+    degree: a literal.  complement: all ones for the heat bath, where the mirror image needs a verdict as well.
+    """
+    for j in range(words):
+        ones, twos, fours, eights = add_up(scratch, j, ZERO, degree)
+        cost = gain = ZERO
+        for m in range((degree + 1) // 2):
+            costly = _equals(ones, twos, fours, eights, m)
+            gaining = _equals(ones, twos, fours, eights, degree - m)
+            if m > 0:
+                scratch[CLASS_0 + np.uint64(m) * B + j] = costly | (gaining & complement)
+            cost |= costly
+            gain |= gaining
+        even = ~(cost | gain)  # no energy: Metropolis flips, the heat bath tosses a coin
+        scratch[NEED + j] = cost | (gain & complement)
+        scratch[COIN + j] = even & complement
+        scratch[FLIP + j] = gain | (even & ~complement)
+
+
+@jit
+def _decide(scratch, thresholds, words, degree, complement):
+    """What to flip in a block, into FLIP: at most eight neighbours, one |J|, no field.
+
+    thresholds: (FAST_CLASSES, 62), those of class m at row m.
+    """
+    if degree == 1:
+        _classify(scratch, words, 1, complement)
+    elif degree == 2:
+        _classify(scratch, words, 2, complement)
+    elif degree == 3:
+        _classify(scratch, words, 3, complement)
+    elif degree == 4:
+        _classify(scratch, words, 4, complement)
+    elif degree == 5:
+        _classify(scratch, words, 5, complement)
+    elif degree == 6:
+        _classify(scratch, words, 6, complement)
+    elif degree == 7:
+        _classify(scratch, words, 7, complement)
+    elif degree == 8:
+        _classify(scratch, words, 8, complement)
+    else:
+        _classify(scratch, words, 0, complement)
+    padded = np.uint64((words + _7) & ~_7)
+    for j in range(words, padded):
+        scratch[NEED + j] = ZERO  # fills up the last group of 8
+    if degree <= 2:
+        compare_1(scratch, thresholds, padded)
+    elif degree <= 4:
+        compare_2(scratch, thresholds, padded)
+    elif degree <= 6:
+        compare_3(scratch, thresholds, padded)
+    else:
+        compare_4(scratch, thresholds, padded)
+    settle(scratch, thresholds, 4, padded)
+    if complement != ZERO and degree % 2 == 0:
+        toss_coins(scratch, padded)
+
+
+@jit
+def update_block(spins, blocks, tables, patterns, model, scratch, block):
+    """Update one block of sites that are not neighbours.
+
+    patterns: degrees (patterns,), numbers of bonds to earlier colours (patterns,), moduli (patterns, directions), turns
+    (patterns, directions), and the table of `classes.decide`.
+    model: thresholds (classes, 62), complement (all ones for the heat bath, 0 for Metropolis), and whether there is
+    one modulus and no field.
+    """
+    thresholds, complement, simple = model
+    degrees, _, moduli, turns, table = patterns
+    start, words, pattern = np.uint64(blocks[block, START]), np.uint64(blocks[block, WORDS]), blocks[block, PATTERN]
+    degree = degrees[pattern]
+    gather(spins, tables, turns[pattern], scratch, block, start, words, np.uint64(degree))
+    if simple and degree <= FAST_NEIGHBOURS:
+        first = table[0][pattern]
+        _decide(scratch, thresholds[first : first + FAST_CLASSES], words, degree, complement)
+    else:
+        classes.decide(spins, start, words, degree, moduli[pattern], table, pattern, thresholds, complement, scratch)
+    for j in range(words):
+        spins[start + j] ^= scratch[FLIP + j]
+
+
+@jit_inline
+def _count_bonds(scratch, counter, width, earlier, count):
+    """Count the unsatisfied bonds of the first `count` (a literal) directions, after the flips."""
+    for j in range(width):
+        one, two, four, eight = add_up(scratch, j, scratch[FLIP + j], count)
+        k = j + width
+        one_b, two_b, four_b, eight_b = add_up(scratch, k, scratch[FLIP + k], count)
+        counter[j], two_c = carry_save(counter[j], one, one_b)
+        digit, four_c = carry_save(counter[WIDTH + j], two, two_b)
+        counter[WIDTH + j], four_d = carry_save(digit, two_c, ZERO)
+        digit, eight_c = carry_save(counter[_2 * WIDTH + j], four, four_b)
+        counter[_2 * WIDTH + j], eight_d = carry_save(digit, four_c, four_d)
+        digit, last_c = carry_save(counter[_3 * WIDTH + j], eight, eight_b)
+        counter[_3 * WIDTH + j], last_d = carry_save(digit, eight_c, eight_d)
+        counter[_4 * WIDTH + j], counter[CARRY + j] = carry_save(counter[_4 * WIDTH + j], last_c, last_d)
+    take_carry(counter, ZERO, width, BOND_LEVEL, earlier)
+
+
+@jit
+def count_block(spins, blocks, patterns, simple, scratch, counter, width, taken, unsatisfied, block):
+    """Count the block updated last: its bonds to earlier colours, and its up spins.
+
+    width: a power of 2, at least half of the words of any block;  taken: how often bonds and ups were counted, (2,);
+    unsatisfied: (moduli, 64), for what the counter does not take.
+    """
+    degrees, backs, moduli, _, _ = patterns
+    start, words, pattern = np.uint64(blocks[block, START]), np.uint64(blocks[block, WORDS]), blocks[block, PATTERN]
+    back = backs[pattern]
+    for j in range(words):
+        scratch[BELOW + j] = spins[start + j]
+    for j in range(words, _2 * width):
+        scratch[BELOW + j] = ZERO
+        scratch[FLIP + j] = ZERO
+    for j in range(width):
+        up, carry = carry_save(counter[UPS + j], scratch[BELOW + j], scratch[BELOW + j + width])
+        counter[UPS + j], counter[UPS + CARRY + j] = up, carry
+    take_carry(counter, UPS, width, UP_LEVEL, taken[1])
+    taken[1] += 1
+    if not simple or degrees[pattern] > FAST_NEIGHBOURS:
+        for d in range(back):
+            at = UNSATISFIED + np.uint64(d) * B
+            for j in range(words):
+                scratch[at + j] ^= scratch[FLIP + j]
+            tally(scratch, at, words, unsatisfied[moduli[pattern, d]])
+        return
+    if back == 0:
+        return
+    for d in range(np.uint64(back)):
+        for j in range(words, _2 * width):
+            scratch[UNSATISFIED + d * B + j] = ZERO
+    if back == 1:
+        _count_bonds(scratch, counter, width, taken[0], 1)
+    elif back == 2:
+        _count_bonds(scratch, counter, width, taken[0], 2)
+    elif back == 3:
+        _count_bonds(scratch, counter, width, taken[0], 3)
+    elif back == 4:
+        _count_bonds(scratch, counter, width, taken[0], 4)
+    elif back == 5:
+        _count_bonds(scratch, counter, width, taken[0], 5)
+    elif back == 6:
+        _count_bonds(scratch, counter, width, taken[0], 6)
+    elif back == 7:
+        _count_bonds(scratch, counter, width, taken[0], 7)
+    else:
+        _count_bonds(scratch, counter, width, taken[0], 8)
+    taken[0] += 1
+
+
+@jit
+def sweep_blocks(spins, blocks, tables, patterns, model, scratch, counter, width, taken, unsatisfied, span, measure):
+    """Update the blocks from span[0] to before span[1], and count them if asked to."""
+    for block in range(span[0], span[1]):
+        update_block(spins, blocks, tables, patterns, model, scratch, block)
+        if measure:
+            count_block(spins, blocks, patterns, model[2], scratch, counter, width, taken, unsatisfied, block)
+
+
+@jit
+def _collect(counter, width, taken, unsatisfied, ups):
+    """Read and clear the counters of a band: adds to unsatisfied[0], sets ups."""
+    bonds = np.zeros(64, np.int64)
+    totals(counter, ZERO, width, BOND_LEVEL, taken[0], bonds)
+    totals(counter, UPS, width, UP_LEVEL, taken[1], ups)
+    unsatisfied[0] += bonds
+    taken[:] = 0
+
+
+@jit
+def sample(
+    spins, blocks, tables, patterns, model, bands, scratches, counters, width, every, unsatisfied, ups, work, counts
+):
+    """Every `every` (>= 1) sweeps count the unsatisfied bonds of each modulus and the up spins, of each lane.
+
+    bands: (colours, bands + 1) block numbers: the blocks of a colour are shared among bands, which have generators of
+    their own;  scratches: (bands, classes.SCRATCH_WORDS);  counters: (bands, 2 * COUNTER_WORDS) zeros.
+    unsatisfied: (measurements, moduli, 64) and ups: (measurements, 64) int64, filled here, as are counts:
+    (measurements, rows, 64), by what `observe` does with `work`.
+    """
+    colours, shares = bands.shape[0], bands.shape[1] - 1
+    taken, own_ups = np.zeros((shares, 2), np.int64), np.zeros((shares, 64), np.int64)
+    own = np.zeros((shares, unsatisfied.shape[1], 64), np.int64)
+    for n in range(len(ups)):
+        for k in range(every):
+            for colour in range(colours):
+                for band in range(shares):
+                    sweep_blocks(
+                        spins, blocks, tables, patterns, model, scratches[band], counters[band], width, taken[band],
+                        own[band], bands[colour, band : band + 2], k == every - 1,
+                    )  # fmt: skip
+        for band in range(shares):
+            _collect(counters[band], width, taken[band], own[band], own_ups[band])
+        unsatisfied[n], ups[n] = own.sum(0), own_ups.sum(0)
+        own[:] = 0
+        counts[n] = 0
+        observe(spins, work[0], work[1], work[2], work[3], counts[n])
+
+
+@jit_parallel
+def sample_parallel(
+    spins, blocks, tables, patterns, model, bands, scratches, counters, width, every, unsatisfied, ups, work, counts
+):
+    """The same as `sample`, to the bit, with the bands shared among threads."""
+    colours, shares = bands.shape[0], bands.shape[1] - 1
+    taken, own_ups = np.zeros((shares, 2), np.int64), np.zeros((shares, 64), np.int64)
+    own = np.zeros((shares, unsatisfied.shape[1], 64), np.int64)
+    for n in range(len(ups)):
+        for k in range(every):
+            for colour in range(colours):
+                for band in prange(shares):
+                    sweep_blocks(
+                        spins, blocks, tables, patterns, model, scratches[band], counters[band], width, taken[band],
+                        own[band], bands[colour, band : band + 2], k == every - 1,
+                    )  # fmt: skip
+        for band in prange(shares):
+            _collect(counters[band], width, taken[band], own[band], own_ups[band])
+        unsatisfied[n], ups[n] = own.sum(0), own_ups.sum(0)
+        own[:] = 0
+        counts[n] = 0
+        observe(spins, work[0], work[1], work[2], work[3], counts[n])

@@ -1,0 +1,92 @@
+"""Spins as bits: what all samplers that keep 64 of them in a word have in common."""
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ising_mc.kernels import bernoulli
+
+Words = NDArray[np.uint64]
+Floats = NDArray[np.float64]
+
+Series = dict[str, NDArray[Any]]  # time series by name, (replica, measurement) each; overlaps: (pair, measurement)
+
+LANES = 64
+ALL = np.uint64(0xFFFFFFFFFFFFFFFF)
+LANE = np.arange(LANES, dtype=np.uint64)
+STARTS = ("up", "random", "mixed")
+
+
+@dataclass(frozen=True)
+class State:
+    """All that a sampler needs to go on: its spins, one word a site, and the states of its generators (bands, ...)."""
+
+    spins: Words
+    random: Words
+
+
+class Sampler(Protocol):
+    """The replicas of one word, one system, one temperature: their spins, their generators and their moves."""
+
+    lanes: int
+    record_bytes: int  # of memory that one measurement takes on its way
+
+    def start(self, seed: int, system: str, temperature: float, word: int, start: str) -> None:
+        """Draw the first state, from streams keyed by all of these; start: one of STARTS."""
+
+    def state(self) -> State:
+        """A copy of the state."""
+
+    def restore(self, state: State) -> None:
+        """Go back to a state."""
+
+    def sweep(self, sweeps: int) -> None:
+        """Do some sweeps without measuring."""
+
+    def record(self, measurements: int, every: int) -> Series:
+        """Total energy, total magnetization and what else is observed, one measurement after every `every` sweeps."""
+
+
+def aligned_zeros(words: int) -> Words:
+    """Zeros at a 64-byte boundary, the width of the widest vector registers."""
+    room = np.zeros(words + 7, np.uint64)
+    first = (-room.ctypes.data // 8) % 8
+    return room[first : first + words]
+
+
+def start_mask(start: str) -> np.uint64:
+    """The lanes that start up: "mixed" starts the even replicas up and the odd ones at random."""
+    return {"up": ALL, "random": np.uint64(0), "mixed": np.uint64(0x5555555555555555)}[start]
+
+
+def bit_masks(probabilities: Floats | float) -> Words:
+    """The binary digits (62,) of the probability of each lane, most significant first, as words.
+
+    probabilities: one for all lanes, or (64,).
+    """
+    digits = bernoulli.THRESHOLD_BITS
+    lanes = np.broadcast_to(np.atleast_1d(probabilities), (LANES,))
+    numbers = np.minimum((lanes * 2.0**digits).astype(np.uint64), np.uint64(2**digits - 1))
+    place = np.arange(digits - 1, -1, -1, dtype=np.uint64)[:, None]
+    masks: Words = np.bitwise_or.reduce((numbers >> place & np.uint64(1)) << LANE, axis=1)
+    return masks
+
+
+def smallest_integer(largest: float) -> np.dtype[Any]:
+    """int32 where it holds +-largest, otherwise int64."""
+    return np.dtype(np.int32 if largest < 2**31 else np.int64)
+
+
+def magnetization(n_sites: int, ups: NDArray[np.integer]) -> NDArray[np.integer]:
+    """Total magnetization M from the numbers of up spins (any shape), int32 where that holds it, otherwise int64."""
+    total = ups.astype(smallest_integer(2 * n_sites))
+    total *= 2
+    total -= n_sites
+    return total
+
+
+def unpack(words: Words) -> NDArray[np.uint8]:
+    """Bits of words (...), the new last axis from lane 0 to lane 63."""
+    return ((words[..., None] >> LANE) & np.uint64(1)).astype(np.uint8)
