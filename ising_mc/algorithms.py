@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
+from math import prod
 
 import numpy as np
 
@@ -89,11 +90,25 @@ def _too_many_neighbours(system: System) -> str:
     most = most_neighbours(system)
     if most > MOST_NEIGHBOURS:
         return f"a site has {most} neighbours, more than {MOST_NEIGHBOURS}"
-    assert system.moduli is not None
-    number = (most // len(system.moduli) + 1) ** len(system.moduli)
+    number = _local_configurations(system)
     if system.field.uniform == 0:
-        number = number // 2 + 1
+        number = number // 2 + 1  # mirror images cost and gain the same
     return f"a site has {number} energies, more than {MOST_CLASSES}" if number > MOST_CLASSES else ""
+
+
+def _local_configurations(system: System) -> int:
+    """In how many ways the bonds of a site, told apart by modulus, can be satisfied or not, at the most."""
+    shape, couplings = system.shape, system.couplings
+    assert system.moduli is not None
+    if couplings.file is not None:
+        bonds, J = shape.graph().bonds, np.abs(couplings.file.values)
+        numbers = [np.bincount(bonds[modulus == J].ravel(), minlength=system.n_sites) for modulus in system.moduli]
+        return int(np.prod([number + 1.0 for number in numbers], axis=0).max())
+    if len(system.moduli) == 1:
+        return most_neighbours(system) + 1
+    each = most_neighbours(system) // shape.directions  # bonds of a site in each direction
+    strengths = [abs(J) for J in couplings.J]
+    return prod(each * strengths.count(J) + 1 for J in set(strengths))
 
 
 def _refuse_packed_sites(system: System) -> str:

@@ -196,8 +196,9 @@ def exact(
 @click.option("--quick", is_flag=True, help="The most telling checks only.")
 def validate(quick: bool) -> None:
     """Check the physics on this machine: every kernel against exact enumeration."""
-    from ising_mc import screen
-    from ising_mc.validation import checks
+    from itertools import chain
 
-    if not screen.show_checks(checks(quick)):
+    from ising_mc import graphchecks, screen, validation
+
+    if not screen.show_checks(chain(validation.checks(quick), graphchecks.checks(quick))):
         sys.exit(1)

@@ -19,7 +19,7 @@ LAYERS = (  # top to bottom; modules of one row do not know each other
     ("store",),
     ("resultfile",),
     ("run", "disorder"),
-    ("spec",),
+    ("spec", "graphchecks"),
     ("algorithms",),
     ("validation",),
     ("packed", "real"),
