@@ -72,9 +72,9 @@ class Lattice:
     def __post_init__(self) -> None:
         _check_sides(self.kind, self.size)
         sides = "x".join(map(str, self.size))
-        if len(self.periodic) != self.dimension:
+        if len(self.periodic) != self.dimension or not all(isinstance(value, bool) for value in self.periodic):
             raise ValueError(
-                f"{self.kind} of {self.dimension} axes takes as many booleans in periodic, not {len(self.periodic)}"
+                f"{self.kind} of {self.dimension} axes takes as many booleans in periodic, not {self.periodic}"
             )
         if any(periodic and side < 2 for side, periodic in zip(self.size, self.periodic, strict=False)):
             raise ValueError(f"a periodic side needs at least 2 cells, an open one 1, not {sides}")
@@ -216,7 +216,8 @@ def _check_sides(kind: str, size: tuple[int, ...]) -> None:
         raise ValueError(f"{kind} has {count} side{'s' * (allowed[-1] > 1)}, not {len(size)}")
     if not all(isinstance(side, int) and not isinstance(side, bool) and side >= 1 for side in size):
         raise ValueError(
-            f"sides must be whole numbers, periodic ones at least 2, open ones at least 1, not {', '.join(map(repr, size))}"
+            "sides must be whole numbers, periodic ones at least 2, open ones at least 1, not "
+            + ", ".join(map(repr, size))
         )
 
 

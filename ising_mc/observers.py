@@ -63,33 +63,35 @@ class Observer:
     def series(self, counts: Array) -> Series:
         """Time series, (replica, measurement) or (pair, measurement) each, from counts (measurements, rows, 64)."""
         at, found = 0, Series()
-        lanes = counts.transpose(1, 2, 0)  # (rows, lanes, measurements)
         for name in self.names:
             rows = _rows(name, self.system)
-            part, numbers = lanes[at : at + rows], self.numbers[at : at + rows]
+            part, numbers = counts[:, at : at + rows], self.numbers[at : at + rows]
             if name == "staggered_magnetization":
-                M = 2 * part - numbers[:, None, None]
-                found[name] = _compact(M[0] - M[1])
+                ups = part[:, 0] - part[:, 1]
+                found[name] = _compact(2 * ups - (numbers[0] - numbers[1]))
             elif name == "structure_factor":
                 place = 0
                 for axis in _periodic_axes(self.system):
                     side = self.system.shape.size[axis]
-                    planes = 2 * part[place : place + side] - numbers[place : place + side, None, None]
-                    wave = np.exp(2j * np.pi * np.arange(side) / side)
-                    found[f"{name}_axis{axis}"] = np.abs(np.tensordot(wave, planes, 1)) ** 2 / self.system.n_sites
                     place += side
+                    planes = 2.0 * part[:, place - side : place] - numbers[place - side : place, None]
+                    phase = 2 * np.pi * np.arange(side) / side
+                    wave = np.stack([np.cos(phase), np.sin(phase)]) @ planes  # (measurements, 2, lanes)
+                    square = (wave**2).sum(1) / self.system.n_sites
+                    found[f"{name}_axis{axis}"] = np.ascontiguousarray(square.T)
             elif name == "bond_energies":
                 for axis in range(rows):
-                    sums = part[axis] if self.weighted else numbers[axis] - 2 * part[axis]
-                    found[f"bond_energy_axis{axis}"] = -self.strengths[axis] * sums.astype(np.float64)
+                    sums = part[:, axis] if self.weighted else numbers[axis] - 2 * part[:, axis]
+                    found[f"bond_energy_axis{axis}"] = np.ascontiguousarray(-self.strengths[axis] * sums.T)
             else:
-                found[name] = _compact(numbers[0] - 2 * part[0, 0::2])
+                found[name] = _compact(numbers[0] - 2 * part[:, 0, 0::2])
             at += rows
         return found
 
 
 def _compact(values: Array) -> Array:
-    return np.ascontiguousarray(values, np.int32)
+    """Small integers (measurements, lanes), replica by replica."""
+    return np.ascontiguousarray(values.T, np.int32)
 
 
 def _periodic_axes(system: System) -> list[int]:

@@ -1,7 +1,7 @@
 """What a run would cost, from a pilot, and how far it is, from its files."""
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from ising_mc.algorithms import KERNELS, memory_needed
@@ -18,9 +18,10 @@ COPIES = 12  # of the series of a point that its analysis holds at once, in 4-by
 
 @dataclass(frozen=True)
 class SystemPlan:
-    """One system: its units of work, algorithms, and what a pilot says of its cost."""
+    """One system, or all samples of a disorder: its units of work, algorithms, and what a pilot says of its cost."""
 
     label: str
+    samples: int  # of its disorder, 1 without
     n_sites: int
     kernel: str
     units: int
@@ -54,7 +55,7 @@ class Plan:
         samplers = self.threads * max(system.memory for system in self.systems)
         states = COPIES_OF_STATE * self.threads * max(system.state for system in self.systems)
         unsaved = min(self.series, 2 * SEGMENT_BYTES + 2 * self.threads * UNIT_BYTES) + states
-        largest_point = max(system.disk for system in self.systems) // self.temperatures
+        largest_point = max(system.disk // system.samples for system in self.systems) // self.temperatures
         return samplers + max(unsaved, COPIES * (self.threads + 1) * largest_point)
 
     @property
@@ -78,34 +79,33 @@ def plan_run(spec: RunSpec, threads: int) -> Plan:
     units: dict[str, list[Unit]] = {}
     for unit in units_of(spec):
         units.setdefault(unit.system.label, []).append(unit)
-    plans: dict[str, SystemPlan] = {}
-    systems = []
+    families: dict[str, list[System]] = {}
     for system in spec.systems:  # the samples of a disorder are alike, so one of them is tried
-        if system.family not in plans:
-            plans[system.family] = _plan_system(spec, system, units[system.label])
-        systems.append(replace(plans[system.family], label=system.label))
-    return Plan(tuple(systems), len(spec.temperatures), threads, spec.checkpoint_seconds)
+        families.setdefault(system.family, []).append(system)
+    plans = [_plan_system(spec, own[0], units[own[0].label], len(own)) for own in families.values()]
+    return Plan(tuple(plans), len(spec.temperatures), threads, spec.checkpoint_seconds)
 
 
-def _plan_system(spec: RunSpec, system: System, units: list[Unit]) -> SystemPlan:
+def _plan_system(spec: RunSpec, system: System, units: list[Unit], samples: int) -> SystemPlan:
     examples = {unit.choice.update: unit for unit in units}
-    pilots = {update: _pilot(unit, spec.seed or 0) for update, unit in examples.items()}
+    pilots = {update: _pilot(unit, spec.seed or 0, spec.measure_every) for update, unit in examples.items()}
     sweeps = spec.thermalization + spec.sweeps
     seconds = sum(sweeps * pilots[unit.choice.update].seconds for unit in units)
     useful = sum(sweeps * unit.attempts_per_sweep for unit in units)
     record = max(pilot.record for pilot in pilots.values())
     state = max(pilot.state for pilot in pilots.values())
     return SystemPlan(
-        system.label,
+        system.family,
+        samples,
         system.n_sites,
         units[0].choice.kernel,
-        len(units),
+        samples * len(units),
         tuple(dict.fromkeys(unit.choice.reason for unit in units)),
         tuple(dict.fromkeys(unit.choice.warning for unit in units if unit.choice.warning)),
         useful / seconds / 1e9,
-        seconds,
+        samples * seconds,
         memory_needed(system, units[0].choice.kernel),
-        len(units) * spec.records * record,
+        samples * len(units) * spec.records * record,
         state,
     )
 
@@ -119,21 +119,21 @@ class _Pilot:
     state: int
 
 
-def _pilot(unit: Unit, seed: int) -> _Pilot:
+def _pilot(unit: Unit, seed: int, every: int) -> _Pilot:
     """Sweep and measure a unit for a while."""
     sampler = unit.choice.sampler(unit.system, seed, unit.observables, unit.temperature, unit.replicas, 1)
     sampler.start(seed, unit.system.label, unit.temperature, unit.word, "random")
     series = sampler.record(1, 1)
-    sweeps, began = 1, time.perf_counter()
+    records, began = 1, time.perf_counter()
     while True:
-        sampler.record(sweeps, 1)
+        sampler.record(records, every)
         seconds = time.perf_counter() - began
         if seconds > PILOT_SECONDS / 3:
             break
-        sweeps, began = 2 * sweeps, time.perf_counter()
+        records, began = 2 * records, time.perf_counter()
     share = unit.replicas / KERNELS[unit.choice.kernel].replicas_per_word
     record = int(sum(values.nbytes for values in series.values()) * share)
-    return _Pilot(seconds / sweeps, record, sampler.state().spins.nbytes)
+    return _Pilot(seconds / (records * every), record, sampler.state().spins.nbytes)
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
@@ -29,10 +30,8 @@ if TYPE_CHECKING:
     from ising_mc.validation import Check
 
 LOG_SECONDS = 30.0
-MOST_WARNINGS = 12
-MOST_PLANNED = 20  # systems shown; the samples of a disorder are alike
 MOST_NAMED = 6  # systems in one line
-TABLE_WIDTH = 110
+TABLE_WIDTH = 180
 SHOWN = ("energy_per_site", "abs_magnetization_per_site", "specific_heat", "susceptibility", "binder_cumulant")
 EXTRA = (  # where they were observed
     "abs_staggered_magnetization_per_site",
@@ -44,11 +43,10 @@ EXTRA = (  # where they were observed
 TAU_SHOWN = ("energy_per_site", "abs_magnetization_per_site")
 
 
-def _console(stderr: bool = False) -> Console:
-    console = Console(stderr=stderr, highlight=False)
-    if not console.is_terminal or console.width < TABLE_WIDTH:
-        console = Console(stderr=stderr, highlight=False, width=TABLE_WIDTH)
-    return console
+def _console() -> Console:
+    """Where tables go: never narrower than they are, since cut numbers are worse than lines that wrap."""
+    console = Console(highlight=False)
+    return console if console.width >= TABLE_WIDTH else Console(highlight=False, width=TABLE_WIDTH)
 
 
 class RunProgress:
@@ -165,13 +163,14 @@ def show_results(out: Path, form: str = "table") -> None:
     else:
         console = _console()
         for system in systems:
+            console.print(system.title, soft_wrap=True, markup=False)
             console.print(_results_table(system))
         for line in warnings_of(read_results(out, samples=True)):
             console.print(line, soft_wrap=True, markup=False)
 
 
 def _results_table(system: SystemResults) -> Table:
-    table = Table(title=system.title, box=None, title_justify="left", pad_edge=False)
+    table = Table(box=None, pad_edge=False)
     columns = system.columns
     shown = [name for name in (*SHOWN, *EXTRA) if name in columns]
     taus = [name for name in TAU_SHOWN if f"{name}_tau_int" in columns]
@@ -192,34 +191,47 @@ def _short(value: float) -> str:
 
 
 def warnings_of(systems: Sequence[SystemResults]) -> list[str]:
-    """What a reader of the results must know: points that are not equilibrated, and errors that cannot be told."""
+    """What a reader of the results must know: points that are not equilibrated, and errors that cannot be told.
+
+    The samples of a disorder are told of together.
+    """
+    families: dict[str, list[SystemResults]] = {}
     lines: list[str] = []
     for system in systems:
-        if system.samples:
-            if system.samples == 1:
-                lines.append(f"warning: {system.label}: one sample tells nothing of the scatter between samples")
-            continue
-        bad = system.temperatures[system.columns["equilibrated"] == NO]
-        if len(bad):
+        if not system.samples:
+            families.setdefault(str(system.facts.get("family", system.label)), []).append(system)
+        elif system.samples == 1:
+            lines.append(f"warning: {system.label}: one sample tells nothing of the scatter between samples")
+    for label, members in families.items():
+        bad = [system.columns["equilibrated"] == NO for system in members]
+        if np.any(bad):
             lines.append(
-                f"warning: {system.label} is not equilibrated at T = {', '.join(f'{T:g}' for T in bad)}: its "
-                "replicas do not agree with one another; if tau_int is long against the run, raise schedule.sweeps, "
-                "else raise schedule.thermalization in a new run"
+                f"warning: {label} is not equilibrated at T = {_where(members, bad)}: its replicas do not agree with "
+                "one another; if tau_int is long against the run, raise schedule.sweeps, else raise "
+                "schedule.thermalization in a new run"
             )
         for name in SHOWN:
-            errors, taus = system.columns[f"{name}_error"], system.columns[f"{name}_tau_int"]
-            for what, missing in (("error", np.isnan(errors)), ("tau_int", np.isnan(taus) & ~np.isnan(errors))):
-                if missing.any():
-                    at = ", ".join(f"{T:g}" for T in system.temperatures[missing])
+            errors = [np.isnan(system.columns[f"{name}_error"]) for system in members]
+            taus = [np.isnan(system.columns[f"{name}_tau_int"]) for system in members]
+            unknown_taus = [tau & ~error for tau, error in zip(taus, errors, strict=True)]
+            for what, missing in (("error", errors), ("tau_int", unknown_taus)):
+                if np.any(missing):
                     lines.append(
-                        f"warning: {system.label}: the series of {QUANTITIES[name].symbol} is too short, or varies too "
-                        f"little, to tell its {what} at T = {at}; more sweeps may help"
+                        f"warning: {label}: the series of {QUANTITIES[name].symbol} is too short, or varies too "
+                        f"little, to tell its {what} at T = {_where(members, missing)}; more sweeps may help"
                     )
-    if len(lines) > MOST_WARNINGS:
-        lines[MOST_WARNINGS:] = [
-            f"warning: {len(lines) - MOST_WARNINGS} more like these, see the columns of each system"
-        ]
     return lines
+
+
+def _where(members: Sequence[SystemResults], flags: Sequence[NDArray[np.bool_]]) -> str:
+    """Temperatures at which some system is flagged, and how many of several."""
+    counts = np.sum(flags, axis=0)
+    share = f" of {len(members)} samples" if len(members) > 1 else ""
+    return ", ".join(
+        f"{T:g} ({count}{share})" if share else f"{T:g}"
+        for T, count in zip(members[0].temperatures, counts, strict=True)
+        if count
+    )
 
 
 def _as_json(system: SystemResults) -> dict[str, Any]:
@@ -263,16 +275,14 @@ def show_plan(plan: Plan, out: Path) -> None:
         "time series",
     ):
         table.add_column(name, justify="right", no_wrap=True)
-    shown = plan.systems[:MOST_PLANNED]
-    for s in shown:
+    for s in plan.systems:
+        label = s.label if s.samples == 1 else f"{s.label}, {s.samples} samples"
         cells = (f"{s.flips_per_ns:.2f}", f"{s.seconds:.1f}", _bytes(s.memory), _bytes(s.disk))
-        table.add_row(s.label, str(s.n_sites), s.kernel, str(s.units), *cells)
+        table.add_row(label, str(s.n_sites), s.kernel, str(s.units), *cells)
     console.print(table)
-    for s in shown:
+    for s in plan.systems:
         for line in (*s.reasons, *(f"warning: {text}" for text in s.warnings)):
             console.print(f"{s.label}: {line}", soft_wrap=True, markup=False)
-    if len(plan.systems) > len(shown):
-        console.print(f"... and {len(plan.systems) - len(shown)} more systems")
     console.print(
         f"{plan.threads} thread(s): about {_duration(plan.seconds)} of sampling, {_bytes(plan.memory)} of memory, "
         f"up to {_bytes(plan.disk)} of disk, into {out}",

@@ -241,10 +241,11 @@ def test_validate() -> None:
 
 
 def test_validate_fails_with_exit_code_1(monkeypatch: pytest.MonkeyPatch) -> None:
-    from ising_mc import validation
+    from ising_mc import graphchecks, validation
 
     wrong = validation.Check("wrong on purpose", False, 1.0, 0.5, "p >= 1")
     monkeypatch.setattr(validation, "checks", lambda quick: iter([wrong]))
+    monkeypatch.setattr(graphchecks, "checks", lambda quick: iter([]))
     result = cli("validate")
     assert result.exit_code == 1
     assert result.stdout.splitlines() == ["FAIL  wrong on purpose: 1, p = 0.5 (p >= 1)", "0 of 1 checks passed"]
@@ -279,7 +280,7 @@ def test_exact_ignores_no_option(arguments: list[str]) -> None:
 
 def test_plan_does_one_pilot_a_system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pilots = []
-    monkeypatch.setattr("ising_mc.planning._pilot", lambda unit, seed: pilots.append(unit) or _Pilot(1.0, 8, 8))
+    monkeypatch.setattr("ising_mc.planning._pilot", lambda unit, seed, every: pilots.append(unit) or _Pilot(1.0, 8, 8))
     text = "[lattice]\nsize = [8, 16]\n[grid]\ntemperatures = {start = 1, stop = 3, num = 9}\nreplicas = 256"
     plan_run(parse(text), 2)
     assert len(pilots) == 2

@@ -73,7 +73,7 @@ def test_every_module_has_a_layer() -> None:
 def test_imports_point_down(path: Path) -> None:
     module = module_of(path)
     for other in own_modules(path):
-        if module != "kernels" or other != "kernels":
+        if other != module:  # files of one package may know each other
             assert LEVEL[module] < LEVEL[other], f"{module} imports {other}"
 
 
