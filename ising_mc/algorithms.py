@@ -12,7 +12,7 @@ from ising_mc import observers
 from ising_mc.graphfile import available_memory
 from ising_mc.ising import Couplings, Realization, System, realize
 from ising_mc.kernels import graphs
-from ising_mc.lattices import Lattice
+from ising_mc.lattices import Graph, Lattice
 from ising_mc.observers import Observer
 from ising_mc.packed import Bonds, PackedSampler, PackedSiteSampler, Tables
 from ising_mc.real import DenseSampler, DenseTables, FixedPoint, SparseSampler, SparseTables
@@ -183,7 +183,7 @@ def _prepare_packed(system: System, seed: int, names: tuple[str, ...]) -> MakeSa
     modulus = np.searchsorted(np.array(moduli), np.abs(drawn.J)).astype(np.uint8)
     negative = drawn.J < 0
     bonds = Bonds(drawn.graph.n_sites, drawn.graph.bonds, moduli, modulus, negative, np.zeros(len(modulus), np.uint8))
-    colours = colour(drawn)
+    colours = colour(drawn.graph)
     tables = Tables(bonds, h, colours)
     strengths = [float(np.abs(drawn.J[drawn.graph.axis == k]).max(initial=0)) for k in range(system.shape.directions)]
     watch = _observer(system, names, drawn, 1 - 2 * negative.astype(np.int64), strengths, colours, tables.rank)
@@ -204,14 +204,13 @@ def _prepare_packed_sites(system: System, seed: int, names: tuple[str, ...]) -> 
     over_the_edge = np.where(layer[:, 1] - layer[:, 0] != step, step % 3, 0).astype(np.uint8)  # -1 is 2
     modulus = np.searchsorted(np.array(system.moduli), np.abs(own)).astype(np.uint8)
     bonds = Bonds(folded.n_sites, graph.bonds, system.moduli, modulus, own < 0, over_the_edge)
-    first, entries = graphs.adjacency(folded.n_sites, graph.bonds)
-    tables = Tables(bonds, system.field.uniform, graphs.colour(folded.n_sites, graph.bonds, first, entries))
+    tables = Tables(bonds, system.field.uniform, colour(graph))
     return lambda T, update, replicas, threads: PackedSiteSampler(tables, T, update, threads)
 
 
 def _prepare_sparse(system: System, seed: int, names: tuple[str, ...]) -> MakeSampler:
     drawn = realize(system, seed)
-    tables = SparseTables(drawn.graph.n_sites, drawn.graph.bonds, drawn.J, drawn.h, colour(drawn))
+    tables = SparseTables(drawn.graph.n_sites, drawn.graph.bonds, drawn.J, drawn.h, colour(drawn.graph))
     watch = _real_observer(system, names, drawn, tables.colours, tables.rank, tables.fixed)
     return lambda T, update, replicas, threads: SparseSampler(tables, T, update, threads, watch)
 
@@ -253,10 +252,10 @@ def _observer(
     return observers.observer(system, names, drawn.graph, weights, strengths, colours, rank)
 
 
-def colour(drawn: Realization) -> np.ndarray:
-    """Colours of the sites, such that no neighbours have the same; raises ValueError where 255 are not enough."""
-    n, bonds = drawn.graph.n_sites, drawn.graph.bonds
-    colours = graphs.colour(n, bonds, *graphs.adjacency(n, bonds))
+def colour(graph: Graph) -> np.ndarray:
+    """Colours of the sites, such that no neighbours have the same; raises ValueError where 254 are not enough."""
+    first, ends, _ = graphs.adjacency(graph.n_sites, graph.bonds)
+    colours = graphs.colour(graph.n_sites, first, ends)
     if colours.max() == graphs.UNCOLOURED:
         raise ValueError("the graph needs more than 254 colours: set algorithm.kernel = 'dense'")
     return np.asarray(colours)

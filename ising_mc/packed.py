@@ -62,12 +62,12 @@ class Tables:
     def __init__(self, bonds: Bonds, h: float, colours: NDArray[np.uint8]) -> None:
         self.n, self.moduli, self.h = bonds.n, bonds.moduli, h
         self.numbers = np.bincount(bonds.modulus, minlength=len(bonds.moduli)).astype(np.int64)
-        first, entries = graphs.adjacency(bonds.n, bonds.ends)
+        adjacency = graphs.adjacency(bonds.n, bonds.ends)
         groups = _groups(bonds, colours)
         present = np.flatnonzero(np.bincount(groups, minlength=256))
         number = np.zeros(256, np.uint8)
         number[present] = np.arange(len(present))
-        counts = graphs.surroundings(first, entries, number[groups])
+        counts = graphs.surroundings(adjacency[0], adjacency[2], number[groups])
         keys = _keys(colours, counts)
         order = np.argsort(keys, kind="stable")
         self.order = order.astype(np.int32)
@@ -88,7 +88,7 @@ class Tables:
         self.table, self.costs = _class_table(self.degrees, moduli, bonds.moduli, h)
         self.patterns = (self.degrees, backs, moduli, TURNS[directions & 3], self.table)
         self.simple = len(bonds.moduli) == 1 and h == 0
-        self.tables = _neighbour_tables(bonds, groups, first, entries, self, directions)
+        self.tables = _neighbour_tables(bonds, groups, adjacency, self, directions)
         self.bands = _bands(self.blocks, colours[order[self.blocks[:, 0]]], bonds.n)
         self.width = np.uint64(max(16, min(64, 1 << (int(self.blocks[:, 1].max() + 1) // 2 - 1).bit_length())))
 
@@ -155,7 +155,7 @@ def _blocks(begins: Array, n: int, degrees: Array) -> NDArray[np.int64]:
 
 
 def _neighbour_tables(
-    bonds: Bonds, groups: Array, first: Array, entries: Array, own: Tables, directions: Array
+    bonds: Bonds, groups: Array, adjacency: tuple[Array, Array, Array], own: Tables, directions: Array
 ) -> tuple[Array, Array, Array, Array]:
     neighbours = np.zeros(2 * len(bonds.ends), np.uint32)
     pattern = own.blocks[:, packed.PATTERN]
@@ -164,9 +164,8 @@ def _neighbour_tables(
     degrees = own.degrees[pattern]
     signs = bonds.negative.view(np.uint8)
     graphs.arrange(
-        bonds.ends, signs, groups, first, entries, own.order, own.rank, own.blocks, degrees, directions[pattern],
-        neighbours, flips,
-    )  # fmt: skip
+        signs, groups, *adjacency, own.order, own.rank, own.blocks, degrees, directions[pattern], neighbours, flips
+    )
     count, _ = graphs.stretches(own.blocks, degrees, neighbours, SHORTEST, places, np.zeros((0, 2), np.uint32))
     runs = np.zeros((max(1, count), 2), np.uint32)
     _, kept = graphs.stretches(own.blocks, degrees, neighbours, SHORTEST, places, runs)

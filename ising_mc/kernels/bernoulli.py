@@ -92,12 +92,6 @@ def compare(scratch, thresholds, words, classes):
 
 
 @jit
-def compare_1(scratch, thresholds, words):
-    """`compare` with one class."""
-    compare(scratch, thresholds, words, 1)
-
-
-@jit
 def compare_2(scratch, thresholds, words):
     """`compare` with two classes."""
     compare(scratch, thresholds, words, 2)

@@ -13,9 +13,9 @@ MOST_COLOURS = 255
 
 @jit
 def adjacency(n, bonds):
-    """Neighbours of each site as compressed rows: first (n + 1,) int64, entries (2m,) int64.
+    """Neighbours of each site as compressed rows: first (n + 1,) int64, ends (2m,) int32, entries (2m,) uint32.
 
-    An entry is 2 * bond for the first end of a bond (its neighbour is the second end), 2 * bond + 1 for the second.
+    An entry is 2 * bond at the first end of a bond (whose neighbour is the second end), 2 * bond + 1 at the second.
     """
     first = np.zeros(n + 1, np.int64)
     for k in range(len(bonds)):
@@ -23,20 +23,15 @@ def adjacency(n, bonds):
         first[bonds[k, 1] + 1] += 1
     for i in range(n):
         first[i + 1] += first[i]
-    entries = np.empty(2 * len(bonds), np.int64)
+    ends, entries = np.empty(2 * len(bonds), np.int32), np.empty(2 * len(bonds), np.uint32)
     place = first[:n].copy()
     for k in range(len(bonds)):
-        for end in range(2):
-            i = bonds[k, end]
-            entries[place[i]] = 2 * k + end
+        for side in range(2):
+            i = bonds[k, side]
+            ends[place[i]] = bonds[k, 1 - side]
+            entries[place[i]] = 2 * k + side
             place[i] += 1
-    return first, entries
-
-
-@jit
-def other_end(bonds, entry):
-    """The neighbour that an entry of `adjacency` stands for."""
-    return bonds[entry >> 1, 1 - (entry & 1)]
+    return first, ends, entries
 
 
 @jit
@@ -50,7 +45,7 @@ def surroundings(first, entries, number):
 
 
 @jit
-def colour(n, bonds, first, entries):
+def colour(n, first, ends):
     """A colour for each site, (n,) uint8, such that no neighbours have the same; all 255 where that takes too many.
 
     Greedy, in the order of a breadth-first search, which needs only two colours wherever two are enough.
@@ -70,7 +65,7 @@ def colour(n, bonds, first, entries):
             i = queue[begin]
             begin += 1
             for e in range(first[i], first[i + 1]):
-                j = other_end(bonds, entries[e])
+                j = ends[e]
                 taken[colours[j]] = i
                 if not seen[j]:
                     queue[end], seen[j] = j, 1
@@ -86,7 +81,7 @@ def colour(n, bonds, first, entries):
 
 
 @jit
-def arrange(bonds, signs, groups, first, entries, order, rank, blocks, degrees, patterns, neighbours, flips):
+def arrange(signs, groups, first, ends, entries, order, rank, blocks, degrees, patterns, neighbours, flips):
     """Neighbours of every block, direction by direction, one after the other in memory where possible.
 
     signs: (m,) uint8, 1 for J < 0;  groups: (2m,) uint8, of each entry of `adjacency`: neighbours of one group may
@@ -96,16 +91,19 @@ def arrange(bonds, signs, groups, first, entries, order, rank, blocks, degrees, 
     neighbours: (2m,) uint32 and flips: (blocks, directions, words) uint64 (bit i: that of site i), filled here.
     """
     width = patterns.shape[1]
-    previous = np.empty(width, np.int64)
-    used = np.empty(width, np.uint8)
-    given = np.empty(width, np.uint8)
+    previous, targets = np.empty(width, np.int64), np.empty(width, np.int64)
+    own_groups, own_signs = np.empty(width, np.uint8), np.empty(width, np.uint8)
+    used, given = np.empty(width, np.uint8), np.empty(width, np.uint8)
     for b in range(len(blocks)):
         start, words, offset = blocks[b, 0], blocks[b, 1], blocks[b, 2]
         degree = degrees[b]
         previous[:] = -2
         for i in range(words):
-            site = order[start + i]
-            at = first[site]
+            at = first[order[start + i]]
+            for e in range(degree):
+                entry = entries[at + e]
+                targets[e] = rank[ends[at + e]]
+                own_groups[e], own_signs[e] = groups[entry], signs[entry >> 1]
             used[:degree] = 0
             given[:degree] = 0
             for anyhow in range(2):  # first what goes on from the site before, then the rest in order
@@ -113,14 +111,13 @@ def arrange(bonds, signs, groups, first, entries, order, rank, blocks, degrees, 
                     if given[d]:
                         continue
                     for e in range(degree):
-                        entry = entries[at + e]
-                        target = rank[other_end(bonds, entry)]
-                        if used[e] or groups[entry] != patterns[b, d] or (not anyhow and target != previous[d] + 1):
+                        goes_on = targets[e] == previous[d] + 1
+                        if used[e] or own_groups[e] != patterns[b, d] or not (anyhow or goes_on):
                             continue
                         used[e] = given[d] = 1
-                        previous[d] = target
-                        neighbours[offset + d * words + i] = target
-                        flips[b, d, i >> 6] |= np.uint64(signs[entry >> 1]) << np.uint64(i & 63)
+                        previous[d] = targets[e]
+                        neighbours[offset + d * words + i] = targets[e]
+                        flips[b, d, i >> 6] |= np.uint64(own_signs[e]) << np.uint64(i & 63)
                         break
 
 

@@ -7,8 +7,8 @@ that a stretch of words, a *block*, holds sites that are not neighbours and that
 First come the neighbours of earlier colours: when a site is updated, its bonds to those have their last word in this
 sweep, and are counted at once, without a second look at memory (an unsatisfied bond x becomes x ^ flip).
 
-Up to 8 neighbours, one modulus |J| and no field make at most four classes of energy changes; then all is done in
-registers, here.  `classes` does the rest: more neighbours, other moduli along other axes, a uniform field.
+With 3, 4, 6 or 8 neighbours, one modulus |J| and no field there are at most four classes of energy changes, and all is
+done in registers, here.  `classes` does the rest: other numbers of neighbours, other moduli along other axes, a field.
 """
 
 import numpy as np
@@ -24,7 +24,6 @@ from ising_mc.kernels.bernoulli import (
     FLIP,
     NEED,
     ZERO,
-    compare_1,
     compare_2,
     compare_3,
     compare_4,
@@ -39,7 +38,6 @@ B = np.uint64(BLOCK)
 ONE, _2, _3, _4, _7, _64 = (np.uint64(n) for n in (1, 2, 3, 4, 7, 64))
 START, WORDS, PATTERN = 0, 1, 3  # columns of the table of blocks; 2: where its neighbours stood
 BOND_LEVEL, UP_LEVEL = 5, 1  # where what is counted enters its counter
-FAST_NEIGHBOURS = 8
 FAST_CLASSES = 4
 
 
@@ -132,34 +130,22 @@ def _classify(scratch, words, degree, complement):
 
 @jit
 def _decide(scratch, thresholds, words, degree, complement):
-    """What to flip in a block, into FLIP: at most eight neighbours, one |J|, no field.
+    """What to flip in a block, into FLIP: 3, 4, 6 or 8 neighbours, one |J|, no field.
 
     thresholds: (FAST_CLASSES, 62), those of class m at row m.
     """
-    if degree == 1:
-        _classify(scratch, words, 1, complement)
-    elif degree == 2:
-        _classify(scratch, words, 2, complement)
-    elif degree == 3:
+    if degree == 3:
         _classify(scratch, words, 3, complement)
     elif degree == 4:
         _classify(scratch, words, 4, complement)
-    elif degree == 5:
-        _classify(scratch, words, 5, complement)
     elif degree == 6:
         _classify(scratch, words, 6, complement)
-    elif degree == 7:
-        _classify(scratch, words, 7, complement)
-    elif degree == 8:
-        _classify(scratch, words, 8, complement)
     else:
-        _classify(scratch, words, 0, complement)
+        _classify(scratch, words, 8, complement)
     padded = np.uint64((words + _7) & ~_7)
     for j in range(words, padded):
         scratch[NEED + j] = ZERO  # fills up the last group of 8
-    if degree <= 2:
-        compare_1(scratch, thresholds, padded)
-    elif degree <= 4:
+    if degree <= 4:
         compare_2(scratch, thresholds, padded)
     elif degree <= 6:
         compare_3(scratch, thresholds, padded)
@@ -168,6 +154,12 @@ def _decide(scratch, thresholds, words, degree, complement):
     settle(scratch, thresholds, 4, padded)
     if complement != ZERO and degree % 2 == 0:
         toss_coins(scratch, padded)
+
+
+@jit_inline
+def is_fast(number):
+    """Whether so many neighbours are done in registers: those of the usual lattices, to compile no more than that."""
+    return number == 3 or number == 4 or number == 6 or number == 8
 
 
 @jit
@@ -184,7 +176,7 @@ def update_block(spins, blocks, tables, patterns, model, scratch, block):
     start, words, pattern = np.uint64(blocks[block, START]), np.uint64(blocks[block, WORDS]), blocks[block, PATTERN]
     degree = degrees[pattern]
     gather(spins, tables, turns[pattern], scratch, block, start, words, np.uint64(degree))
-    if simple and degree <= FAST_NEIGHBOURS:
+    if simple and is_fast(degree):
         first = table[0][pattern]
         _decide(scratch, thresholds[first : first + FAST_CLASSES], words, degree, complement)
     else:
@@ -218,7 +210,7 @@ def count_block(spins, blocks, patterns, simple, scratch, counter, width, taken,
     width: a power of 2, at least half of the words of any block;  taken: how often bonds and ups were counted, (2,);
     unsatisfied: (moduli, 64), for what the counter does not take.
     """
-    degrees, backs, moduli, _, _ = patterns
+    _, backs, moduli, _, _ = patterns
     start, words, pattern = np.uint64(blocks[block, START]), np.uint64(blocks[block, WORDS]), blocks[block, PATTERN]
     back = backs[pattern]
     for j in range(words):
@@ -231,32 +223,24 @@ def count_block(spins, blocks, patterns, simple, scratch, counter, width, taken,
         counter[UPS + j], counter[UPS + CARRY + j] = up, carry
     take_carry(counter, UPS, width, UP_LEVEL, taken[1])
     taken[1] += 1
-    if not simple or degrees[pattern] > FAST_NEIGHBOURS:
+    if back == 0:
+        return
+    if not simple or not is_fast(back):
         for d in range(back):
             at = UNSATISFIED + np.uint64(d) * B
             for j in range(words):
                 scratch[at + j] ^= scratch[FLIP + j]
             tally(scratch, at, words, unsatisfied[moduli[pattern, d]])
         return
-    if back == 0:
-        return
     for d in range(np.uint64(back)):
         for j in range(words, _2 * width):
             scratch[UNSATISFIED + d * B + j] = ZERO
-    if back == 1:
-        _count_bonds(scratch, counter, width, taken[0], 1)
-    elif back == 2:
-        _count_bonds(scratch, counter, width, taken[0], 2)
-    elif back == 3:
+    if back == 3:
         _count_bonds(scratch, counter, width, taken[0], 3)
     elif back == 4:
         _count_bonds(scratch, counter, width, taken[0], 4)
-    elif back == 5:
-        _count_bonds(scratch, counter, width, taken[0], 5)
     elif back == 6:
         _count_bonds(scratch, counter, width, taken[0], 6)
-    elif back == 7:
-        _count_bonds(scratch, counter, width, taken[0], 7)
     else:
         _count_bonds(scratch, counter, width, taken[0], 8)
     taken[0] += 1
@@ -272,13 +256,32 @@ def sweep_blocks(spins, blocks, tables, patterns, model, scratch, counter, width
 
 
 @jit
+def _total(counter, at, width, level, taken, out):
+    """`counting.totals`, compiled once for both counters."""
+    totals(counter, at, width, level, taken, out)
+
+
+@jit
 def _collect(counter, width, taken, unsatisfied, ups):
     """Read and clear the counters of a band: adds to unsatisfied[0], sets ups."""
-    bonds = np.zeros(64, np.int64)
-    totals(counter, ZERO, width, BOND_LEVEL, taken[0], bonds)
-    totals(counter, UPS, width, UP_LEVEL, taken[1], ups)
-    unsatisfied[0] += bonds
-    taken[:] = 0
+    _total(counter, ZERO, width, BOND_LEVEL, taken[0], ups)
+    for lane in range(64):
+        unsatisfied[0, lane] += ups[lane]
+    _total(counter, UPS, width, UP_LEVEL, taken[1], ups)
+    taken[0] = taken[1] = 0
+
+
+@jit
+def _add_up_bands(own, own_ups, unsatisfied, ups):
+    """Sum over bands, and clear the unsatisfied bonds of the bands."""
+    unsatisfied[:] = 0
+    ups[:] = 0
+    for band in range(len(own)):
+        for lane in range(64):
+            ups[lane] += own_ups[band, lane]
+            for k in range(own.shape[1]):
+                unsatisfied[k, lane] += own[band, k, lane]
+                own[band, k, lane] = 0
 
 
 @jit
@@ -305,8 +308,7 @@ def sample(
                     )  # fmt: skip
         for band in range(shares):
             _collect(counters[band], width, taken[band], own[band], own_ups[band])
-        unsatisfied[n], ups[n] = own.sum(0), own_ups.sum(0)
-        own[:] = 0
+        _add_up_bands(own, own_ups, unsatisfied[n], ups[n])
         counts[n] = 0
         observe(spins, work[0], work[1], work[2], work[3], counts[n])
 
@@ -329,7 +331,6 @@ def sample_parallel(
                     )  # fmt: skip
         for band in prange(shares):
             _collect(counters[band], width, taken[band], own[band], own_ups[band])
-        unsatisfied[n], ups[n] = own.sum(0), own_ups.sum(0)
-        own[:] = 0
+        _add_up_bands(own, own_ups, unsatisfied[n], ups[n])
         counts[n] = 0
         observe(spins, work[0], work[1], work[2], work[3], counts[n])
