@@ -85,8 +85,8 @@ class Tables:
         self.blocks = _blocks(begins, bonds.n, self.degrees)
         backs = np.array([(row[: self.degrees[p]] < 128).sum() for p, row in enumerate(directions)], np.int64)
         moduli = ((directions & 127) >> 2).astype(np.int64)
-        self.table, self.costs = _class_table(self.degrees, moduli, bonds.moduli, h)
-        self.patterns = (self.degrees, backs, moduli, TURNS[directions & 3], self.table)
+        table, self.costs = _class_table(self.degrees, moduli, bonds.moduli, h)
+        self.patterns = (self.degrees, backs, moduli, TURNS[directions & 3], *table)
         self.simple = len(bonds.moduli) == 1 and h == 0
         self.tables = _neighbour_tables(bonds, groups, adjacency, self, directions)
         self.bands = _bands(self.blocks, colours[order[self.blocks[:, 0]]], bonds.n)

@@ -167,20 +167,33 @@ def update_block(spins, blocks, tables, patterns, model, scratch, block):
     """Update one block of sites that are not neighbours.
 
     patterns: degrees (patterns,), numbers of bonds to earlier colours (patterns,), moduli (patterns, directions), turns
-    (patterns, directions), and the table of `classes.decide`.
+    (patterns, directions), and the three tables of `classes.decide`.
     model: thresholds (classes, 62), complement (all ones for the heat bath, 0 for Metropolis), and whether there is
     one modulus and no field.
     """
     thresholds, complement, simple = model
-    degrees, _, moduli, turns, table = patterns
+    degrees, _, moduli, turns, firsts, codes, planes = patterns
     start, words, pattern = np.uint64(blocks[block, START]), np.uint64(blocks[block, WORDS]), blocks[block, PATTERN]
     degree = degrees[pattern]
     gather(spins, tables, turns[pattern], scratch, block, start, words, np.uint64(degree))
     if simple and is_fast(degree):
-        first = table[0][pattern]
+        first = firsts[pattern]
         _decide(scratch, thresholds[first : first + FAST_CLASSES], words, degree, complement)
     else:
-        classes.decide(spins, start, words, degree, moduli[pattern], table, pattern, thresholds, complement, scratch)
+        classes.decide(
+            spins,
+            start,
+            words,
+            degree,
+            moduli[pattern],
+            firsts,
+            codes,
+            planes,
+            pattern,
+            thresholds,
+            complement,
+            scratch,
+        )
     for j in range(words):
         spins[start + j] ^= scratch[FLIP + j]
 
@@ -210,7 +223,7 @@ def count_block(spins, blocks, patterns, simple, scratch, counter, width, taken,
     width: a power of 2, at least half of the words of any block;  taken: how often bonds and ups were counted, (2,);
     unsatisfied: (moduli, 64), for what the counter does not take.
     """
-    _, backs, moduli, _, _ = patterns
+    _, backs, moduli, _, _, _, _ = patterns
     start, words, pattern = np.uint64(blocks[block, START]), np.uint64(blocks[block, WORDS]), blocks[block, PATTERN]
     back = backs[pattern]
     for j in range(words):
