@@ -219,7 +219,8 @@ def _prepare_dense(system: System, seed: int, names: tuple[str, ...]) -> MakeSam
     drawn = realize(system, seed)
     n = drawn.graph.n_sites
     tables = DenseTables(n, drawn.graph.bonds, drawn.J, drawn.h)
-    watch = _real_observer(system, names, drawn, np.zeros(n, np.uint8), np.arange(n, dtype=np.int32), tables.fixed)
+    sublattices = colour(drawn.graph) if "staggered_magnetization" in names else np.zeros(n, np.uint8)
+    watch = _real_observer(system, names, drawn, sublattices, np.arange(n, dtype=np.int32), tables.fixed)
     return lambda T, update, replicas, threads: DenseSampler(tables, T, update, replicas, watch)
 
 
