@@ -142,7 +142,7 @@ def toss_coins(scratch, words):
 def settle(scratch, thresholds, classes, words):
     """Decide what the rounds left open in `words` words (a multiple of 8), two bits a pass, to the last if need be.
 
-    classes: 2, 4 or 5, a literal.
+    classes: 2 to 5, a literal.
     """
     for first in range(ZERO, words, GROUP):
         anything = ZERO
@@ -154,6 +154,8 @@ def settle(scratch, thresholds, classes, words):
                 anything = _settle_5(scratch, thresholds, first, k)
             elif classes == 4:
                 anything = _settle_4(scratch, thresholds, first, k)
+            elif classes == 3:
+                anything = _settle_3(scratch, thresholds, first, k)
             else:
                 anything = _settle_2(scratch, thresholds, first, k)
             k += 2
@@ -180,6 +182,12 @@ def _settle_few(scratch, thresholds, first, k, classes):
 def _settle_2(scratch, thresholds, first, k):
     """`_settle_few` with two classes."""
     return _settle_few(scratch, thresholds, first, k, 2)
+
+
+@jit
+def _settle_3(scratch, thresholds, first, k):
+    """`_settle_few` with three classes."""
+    return _settle_few(scratch, thresholds, first, k, 3)
 
 
 @jit

@@ -96,11 +96,10 @@ def _fill_planes(spins, start, words, degree, moduli, planes, scratch):
 @jit
 def _match(scratch, to, words, code, fours):
     """Lanes with this code, into section `to`; code: its digits, -1 for a code that nothing has."""
-    if code < 0:
-        for j in range(words):
-            scratch[to + j] = ZERO
-        return
-    for q in range(fours):
+    everyone = ALL if code >= 0 else ZERO  # an isolated site has no planes, and all lanes match
+    for j in range(words):
+        scratch[to + j] = everyone
+    for q in range(fours if code >= 0 else 0):
         at = PLANES + _4 * np.uint64(q) * B
         bits = np.uint64(code >> (4 * q))
         not_0, not_1 = ALL * (ONE - (bits & ONE)), ALL * (ONE - ((bits >> ONE) & ONE))
@@ -108,7 +107,7 @@ def _match(scratch, to, words, code, fours):
         for j in range(words):
             mask = (scratch[at + j] ^ not_0) & (scratch[at + B + j] ^ not_1)
             mask &= (scratch[at + _2 * B + j] ^ not_2) & (scratch[at + _3 * B + j] ^ not_3)
-            scratch[to + j] = mask if q == 0 else scratch[to + j] & mask
+            scratch[to + j] &= mask
 
 
 @jit_inline

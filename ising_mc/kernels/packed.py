@@ -147,11 +147,13 @@ def _decide(scratch, thresholds, words, degree, complement):
         scratch[NEED + j] = ZERO  # fills up the last group of 8
     if degree <= 4:
         compare_2(scratch, thresholds, padded)
+        settle(scratch, thresholds, 2, padded)
     elif degree <= 6:
         compare_3(scratch, thresholds, padded)
+        settle(scratch, thresholds, 3, padded)
     else:
         compare_4(scratch, thresholds, padded)
-    settle(scratch, thresholds, 4, padded)
+        settle(scratch, thresholds, 4, padded)
     if complement != ZERO and degree % 2 == 0:
         toss_coins(scratch, padded)
 
