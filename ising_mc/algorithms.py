@@ -10,7 +10,7 @@ import numpy as np
 
 from ising_mc import observers
 from ising_mc.graphfile import available_memory
-from ising_mc.ising import Couplings, Realization, System, realize
+from ising_mc.ising import Couplings, Realization, Shape, System, realize
 from ising_mc.kernels import graphs
 from ising_mc.lattices import Graph, Lattice
 from ising_mc.observers import Observer
@@ -240,6 +240,14 @@ def _real_observer(
     return _observer(system, names, drawn, weights, strengths, colours, rank)
 
 
+@lru_cache(PREPARED)
+def _has_sublattices(shape: Shape) -> bool:
+    """Whether a graph is bipartite; a random one is given the benefit of the doubt until it is drawn."""
+    if shape.is_bipartite is not None:
+        return shape.is_bipartite
+    return shape.kind == "random_regular" or bool(colour(shape.graph()).max() <= 1)
+
+
 def _observer(
     system: System, names: tuple[str, ...], drawn: Realization, weights: np.ndarray, strengths: list[float],
     colours: np.ndarray, rank: np.ndarray,
@@ -331,6 +339,8 @@ def choose(
     kernel, why_kernel = _choose_kernel(system, replicas, packing, kernel, names)
     for name in names:
         refusal = observers.refusal(name, system, replicas, KERNELS[kernel].packing)
+        if not refusal and name == "staggered_magnetization" and not _has_sublattices(system.shape):
+            refusal = f"{system.label} is not bipartite"
         if refusal:
             raise ValueError(f"measure.observables = '{name}' cannot be had: {refusal}")
     needed, there = 2 * memory_needed(system, kernel), available_memory()

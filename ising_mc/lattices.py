@@ -78,8 +78,6 @@ class Lattice:
             )
         if any(periodic and side < 2 for side, periodic in zip(self.size, self.periodic, strict=False)):
             raise ValueError(f"a periodic side needs at least 2 cells, an open one 1, not {sides}")
-        if self.n_sites > LARGEST_SITES:
-            raise ValueError(f"{self.kind} {sides} has {self.n_sites} sites; at most {LARGEST_SITES} can be numbered")
         if self.kind != "random_regular":
             if self.degree != 0:
                 raise ValueError(f"degree goes with random_regular, not with {self.kind}")
@@ -146,8 +144,11 @@ class Lattice:
     def graph(self, seed: np.random.SeedSequence | None = None) -> Graph:
         """Sites and bonds.
 
-        seed: for random_regular, which needs one (ValueError); of no effect on the others.
+        seed: for random_regular, which needs one (ValueError); of no effect on the others.  Raises ValueError for more
+        sites than can be numbered with 32 bits.
         """
+        if self.n_sites > LARGEST_SITES:
+            raise ValueError(f"{self.label} has {self.n_sites} sites; at most {LARGEST_SITES} can be numbered")
         pairs, basis = KINDS[self.kind].pairs, KINDS[self.kind].basis
         if pairs:
             bonds = pairs(self.n_sites, self.degree, seed)

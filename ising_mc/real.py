@@ -24,6 +24,7 @@ Floats = NDArray[np.float64]
 LOCAL_FIELD_BITS = 29  # |f| < 2**29 units: four of them fit an int32
 MAX_BANDS = 64
 BAND_SITES = 1024  # sites that are worth a band of their own
+ROUNDING = 1e-3  # of the temperature: by more the rounding of couplings must not change the energy of a flip
 NEVER = 60.0  # a probability of 2**-60 counts as 0
 
 
@@ -151,6 +152,12 @@ class _Lanes:
         self, tables: SparseTables | DenseTables, temperature: ArrayLike, update: str, observer: Observer | None
     ) -> None:
         self.order, self.fixed, self.observer = tables.order, tables.fixed, observer
+        coldest = float(np.min(temperature))
+        if 2 * tables.fixed.error > ROUNDING * coldest > 0:
+            raise ValueError(
+                f"couplings and fields are kept as multiples of {tables.fixed.unit:.3g}, because the largest are so "
+                f"large; at T = {coldest:g} that is too coarse for the small ones"
+            )
         self.heat_bath = update == "heat_bath"
         self.spins = aligned_zeros(len(tables.order))
         self.energy = np.zeros(LANES, np.int64)

@@ -13,7 +13,7 @@ import numpy as np
 from ising_mc.algorithms import KERNELS, PACKINGS, UPDATES
 from ising_mc.graphfile import GraphData, GraphFileError, read_field, read_graph
 from ising_mc.ising import Couplings, Field, FileGraph, FileValues, Shape, System
-from ising_mc.lattices import KINDS, Lattice, parse_size
+from ising_mc.lattices import KINDS, LARGEST_SITES, Lattice, parse_size
 from ising_mc.observers import OBSERVABLES
 from ising_mc.words import STARTS
 
@@ -335,6 +335,8 @@ class _Reader:
 
     def path(self, key: str) -> str:
         value = self.get(key, None)
+        if value is None:
+            raise SpecError(f"{key} is missing: give the name of a file")
         if not isinstance(value, str) or not value:
             raise SpecError(f"{key} must be the name of a file, not {_cut(value)}")
         return str(self.folder / value)
@@ -417,8 +419,8 @@ class _Reader:
         for size in sizes:
             try:
                 sides = parse_size(kind, size)
-                if max(sides) > LARGEST_SIDE:
-                    raise ValueError(f"a side must have at most {LARGEST_SIDE} sites, not {_cut(max(sides))}")
+                if max(sides) > LARGEST_SITES:
+                    raise ValueError(f"a side must have at most {LARGEST_SITES} sites, not {_cut(max(sides))}")
                 found.append(Lattice(kind, sides, self.boundary("lattice.boundary", kind, len(sides)), degree))
             except ValueError as error:
                 raise SpecError(str(error) if isinstance(error, SpecError) else f"{key}: {error}") from error

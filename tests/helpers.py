@@ -51,7 +51,7 @@ def toml(base: dict[str, dict[str, str]] = SMALL, **changes: str | None) -> str:
     for name, value in changes.items():
         table, key = name.split("__")
         if value is None:
-            tables[table].pop(key)
+            tables[table].pop(key, None)
         else:
             tables.setdefault(table, {})[key] = value
     lines = [f"[{table}]\n" + "".join(f"{k} = {v}\n" for k, v in keys.items()) for table, keys in tables.items()]

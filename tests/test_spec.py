@@ -2,9 +2,11 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from helpers import assert_refused, cli, toml, write
 
+from ising_mc.ising import realize
 from ising_mc.spec import KEYS, SpecError, load, parse
 from ising_mc.template import ISING
 
@@ -184,3 +186,198 @@ def test_error_names_the_file(tmp_path: Path) -> None:
     path = write(tmp_path, toml(grid__replicas="0"), "mine.toml")
     with pytest.raises(SpecError, match=r"mine\.toml: grid\.replicas"):
         load(path)
+
+
+# --- lattices, couplings and fields -----------------------------------------------------------------------------
+
+
+def graph_text(**changes: str | None) -> str:
+    return toml(**{"lattice__size": None, "lattice__kind": '"file"', "lattice__path": '"graph.txt"'} | changes)  # type: ignore[arg-type]
+
+
+FILES = {
+    "graph.txt": "0 1 1.0\n1 2 -0.5\n2 3 2.0\n",
+    "plain.txt": "0 1\n1 2\n",
+    "loop.txt": "0 1 1\n2 2 1\n",
+    "twice.txt": "0 1 1\n1 0 1\n",
+    "infinite.txt": "0 1 inf\n",
+    "range.txt": "0 1 1e9\n1 2 1e-3\n2 3 2e-3\n3 4 3e-3\n",
+    "short.txt": "1 2 3\n",
+    "ring.txt": "0 1 1\n1 2 2\n0 2 3\n",
+}
+REFUSED = {
+    "self-loop": (graph_text(lattice__path='"loop.txt"'), "lattice.path", "loop.txt, line 2", "bonded to itself"),
+    "double bond": (graph_text(lattice__path='"twice.txt"'), "twice.txt, line 2", "must stand once"),
+    "infinite coupling": (graph_text(lattice__path='"infinite.txt"'), "infinite.txt, line 1", "finite"),
+    "no such file": (graph_text(lattice__path='"nowhere.txt"'), "cannot read", "nowhere.txt"),
+    "no path": (graph_text(lattice__path=None), "lattice.path is missing"),
+    "no couplings in the file": (
+        graph_text(lattice__path='"plain.txt"', couplings__kind='"file"'),
+        "no third column",
+        "couplings.path",
+    ),
+    "couplings for other bonds": (
+        toml(lattice__kind='"chain"', couplings__kind='"file"', couplings__path='"ring.txt"'),
+        "couplings.path",
+        "lacks the bond 0 3",
+    ),
+    "couplings beyond the lattice": (
+        toml(
+            lattice__kind='"chain"',
+            lattice__size="3",
+            lattice__boundary='"open"',
+            couplings__kind='"file"',
+            couplings__path='"ring.txt"',
+        ),
+        "has a bond that the lattice has not, 0 2",
+    ),
+    "field of a wrong length": (toml(field__B='"short.txt"'), "field.B", "3 values", "16 sites"),
+    "field for two sizes": (toml(lattice__size="[4, 6]", field__B='"short.txt"'), "field.B", "one size only"),
+    "couplings for two sizes": (
+        toml(lattice__size="[4, 6]", couplings__kind='"file"', couplings__path='"ring.txt"'),
+        "couplings.path",
+    ),
+    "two couplings for three directions": (
+        toml(lattice__kind='"cubic"', couplings__J="[1, 2]"),
+        "couplings.J",
+        "3 direction(s)",
+    ),
+    "p beyond 1": (toml(couplings__kind='"pm_j"', couplings__p="1.5"), "couplings.p", "1.5"),
+    "p without pm_j": (toml(couplings__p="0.5"), "couplings.p", "pm_j"),
+    "sigma below 0": (toml(couplings__kind='"gaussian"', couplings__sigma="-1"), "couplings.sigma"),
+    "J of a Gaussian": (toml(couplings__kind='"gaussian"', couplings__J="1"), "couplings.J", "no meaning"),
+    "samples of nothing": (toml(couplings__disorder_samples="2"), "couplings.disorder_samples", "random"),
+    "strength of a uniform field": (toml(field__strength="1"), "field.strength", "gaussian"),
+    "B of a random field": (toml(field__kind='"bimodal"', field__B="1"), "field.B", "no meaning"),
+    "degree of a square": (toml(lattice__degree="3"), "lattice.degree", "random_regular"),
+    "odd degree of odd sites": (toml(lattice__kind='"random_regular"', lattice__size="5"), "random_regular"),
+    "boundary of a complete graph": (
+        toml(lattice__kind='"complete"', lattice__boundary='"open"'),
+        "lattice.boundary",
+        "no meaning",
+    ),
+    "one boundary of two": (toml(lattice__boundary='["open"]'), "lattice.boundary", "2 axes"),
+    "hypercubic without sides": (toml(lattice__kind='"hypercubic"', lattice__size="[4]"), "lattice.size", "list"),
+    "one side of one site": (toml(lattice__kind='"honeycomb"', lattice__size="1"), "lattice.size", "at least 2"),
+    "Metropolis in one dimension": (
+        toml(lattice__kind='"chain"', algorithm__kind='"metropolis"'),
+        "algorithm.kind",
+        "'heat_bath'",
+    ),
+    "packed Gaussian": (
+        toml(couplings__kind='"gaussian"', algorithm__kernel='"packed"'),
+        "algorithm.kernel",
+        "gaussian",
+        "'auto'",
+    ),
+    "packed random field": (toml(field__kind='"gaussian"', algorithm__kernel='"packed"'), "site to site"),
+    "square kernel on a cube": (
+        toml(lattice__kind='"cubic"', algorithm__kernel='"square"'),
+        "algorithm.kernel",
+        "square lattices only",
+    ),
+    "Gaussian by sites": (
+        toml(lattice__size="128", couplings__kind='"gaussian"', algorithm__packing='"sites"'),
+        "algorithm.packing",
+        "the same everywhere",
+    ),
+    "kernel against packing": (
+        toml(algorithm__kernel='"packed"', algorithm__packing='"sites"'),
+        "algorithm.kernel",
+        "not by sites",
+    ),
+    "unknown observable": (toml(measure__observables='["overlaps"]'), "overlaps", "did you mean 'overlap'"),
+    "observables in a string": (toml(measure__observables='"overlap"'), "measure.observables", "list"),
+    "observable twice": (toml(measure__observables='["overlap", "overlap"]'), "measure.observables", "twice"),
+    "sublattices of a triangle": (
+        toml(lattice__kind='"triangular"', measure__observables='["staggered_magnetization"]'),
+        "measure.observables",
+        "not bipartite",
+    ),
+    "overlap of one replica": (
+        toml(grid__replicas="1", measure__observables='["overlap"]'),
+        "measure.observables",
+        "grid.replicas",
+    ),
+    "more than memory": (
+        toml(lattice__kind='"complete"', lattice__size="[1000000]"),
+        "N1000000",
+        "GB of memory",
+    ),
+    "far more than memory": (toml(lattice__kind='"cubic"', lattice__size="[100000]"), "L100000", "sites"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_cannot_be_done_is_refused(case: str, tmp_path: Path) -> None:
+    for name, content in FILES.items():
+        (tmp_path / name).write_text(content)
+    text, *names = REFUSED[case]
+    path = write(tmp_path, text)
+    before = sorted(p.name for p in tmp_path.iterdir())
+    for command in ("run", "plan"):
+        assert_refused(cli(command, path, "-o", tmp_path / "out.h5"), *names)
+    assert sorted(p.name for p in tmp_path.iterdir()) == before
+
+
+def test_couplings_too_wide_for_their_unit_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "range.txt").write_text(FILES["range.txt"])
+    path = write(tmp_path, graph_text(lattice__path='"range.txt"'))
+    result = cli("run", path, "-o", tmp_path / "out.h5", "--quiet")
+    assert_refused(result, "multiples of", "too coarse")
+
+
+def test_files_are_found_beside_the_run_file_and_told_apart_by_content(tmp_path: Path) -> None:
+    (tmp_path / "graph.txt").write_text(FILES["graph.txt"])
+    (tmp_path / "field.txt").write_text("0.5 0 -1 2\n")
+    path, out = write(tmp_path, graph_text(field__B='"field.txt"', field__mu="2")), tmp_path / "out.h5"
+    spec = load(path)
+    (system,) = spec.systems
+    assert (system.label, system.n_sites, system.shape.n_bonds, system.sample) == ("graph", 4, 3, None)
+    assert realize(system, 1).J.tolist() == [1.0, -0.5, 2.0]
+    assert realize(system, 1).h.tolist() == [1.0, 0.0, -2.0, 4.0]
+    assert cli("run", path, "-o", out, "--quiet").exit_code == 0
+    (tmp_path / "graph.txt").write_text(FILES["graph.txt"].replace("2.0", "2.5"))
+    assert_refused(cli("run", path, "-o", out), "couplings.path was")
+
+
+def test_couplings_that_are_not_used_are_told_of(tmp_path: Path) -> None:
+    (tmp_path / "graph.txt").write_text(FILES["graph.txt"])
+    path = write(tmp_path, graph_text(couplings__kind='"uniform"', couplings__J="2.0"))
+    result = cli("run", path, "-o", tmp_path / "out.h5")
+    assert "warning: the couplings in the file of the lattice are not used" in result.stderr
+
+
+def test_disorder_is_drawn_by_seed_and_sample() -> None:
+    text = toml(couplings__kind='"gaussian"', couplings__mean="3", couplings__sigma="0.5", lattice__size="[64]")
+    systems = parse(text.replace("[couplings]", "[couplings]\ndisorder_samples = 2")).systems
+    assert [system.label for system in systems] == ["L64_d000", "L64_d001"]
+    one, two = (realize(system, 1).J for system in systems)
+    assert not np.array_equal(one, two)
+    assert not np.array_equal(one, realize(systems[0], 2).J)
+    realize.cache_clear()
+    assert np.array_equal(one, realize(systems[0], 1).J)
+    assert abs(one.mean() - 3) < 4 * 0.5 / np.sqrt(len(one))  # false alarm: 6e-5
+    assert abs(one.std() - 0.5) < 4 * 0.5 / np.sqrt(2 * len(one))
+    (system,) = parse(toml(couplings__kind='"pm_j"', couplings__p="0.8", lattice__size="[64]")).systems
+    signs = realize(system, 1).J
+    assert set(signs) == {-1.0, 1.0}
+    assert abs((signs > 0).mean() - 0.8) < 4 * np.sqrt(0.16 / len(signs))
+    (system,) = parse(toml(field__kind='"bimodal"', field__strength="0.7", field__mu="2", lattice__size="[64]")).systems
+    assert set(realize(system, 1).h) == {-1.4, 1.4}
+
+
+def test_couplings_of_the_complete_graph_are_scaled() -> None:
+    (uniform,) = parse(toml(lattice__kind='"complete"', lattice__size="[100]", couplings__J="2")).systems
+    assert set(realize(uniform, 1).J) == {0.02}
+    (glass,) = parse(toml(lattice__kind='"complete"', lattice__size="[100]", couplings__kind='"gaussian"')).systems
+    assert abs(realize(glass, 1).J.std() - 0.1) < 4 * 0.1 / np.sqrt(2 * 4950)
+
+
+@pytest.mark.parametrize(
+    "config", sorted((Path(__file__).parent.parent / "configs").glob("*.toml")), ids=lambda p: p.stem
+)
+def test_configs_can_be_planned(config: Path, tmp_path: Path) -> None:
+    result = cli("plan", config, "-o", tmp_path / "out.h5")
+    assert result.exit_code == 0
+    assert "of sampling" in result.stdout
