@@ -42,14 +42,14 @@ SCRATCH_WORDS = int(SPARE) + BLOCK
 def decide(spins, start, words, degree, moduli, firsts, codes, planes, pattern, thresholds, complement, scratch):
     """What to flip in a block, into FLIP.
 
-    moduli: (directions,), the number of the modulus of each;  firsts: (patterns + 1,), the first class of each pattern,
-    in multiples of 4;  codes: (classes, 2), the code that costs energy and its mirror image, -1 for none;  planes:
-    (patterns, moduli + 2), the first plane of each modulus, then that of the spin, then the number of planes.
+    moduli: (patterns, directions), the number of the modulus of each;  firsts: (patterns + 1,), the first class of each
+    pattern, in multiples of 4;  codes: (classes, 2), the code that costs energy and its mirror image, -1 for none;
+    planes: (patterns, moduli + 2), the first plane of each modulus, then that of the spin, then the number of planes.
     thresholds: (classes, 62);  complement: all ones for the heat bath.
     """
     first, last = firsts[pattern], firsts[pattern + 1]
     own = planes[pattern]
-    _fill_planes(spins, start, words, degree, moduli, own, scratch)
+    _fill_planes(spins, start, words, degree, moduli[pattern], own, scratch)
     count = (own[-1] + 3) // 4
     for j in range(words):
         scratch[NEED + j] = ZERO

@@ -42,9 +42,8 @@ FAST_CLASSES = 4
 
 
 @jit_inline
-def gather(spins, tables, turns, scratch, block, start, words, degree):
+def gather(spins, places, runs, neighbours, flips, turns, scratch, block, pattern, start, words, degree):
     """Unsatisfied bonds of each direction of a block, into the scratch array."""
-    places, runs, neighbours, flips = tables
     for d in range(degree):
         to = UNSATISFIED + d * B
         place, count = np.uint64(places[block, d, 0]), np.uint64(places[block, d, 1])
@@ -58,8 +57,9 @@ def gather(spins, tables, turns, scratch, block, start, words, degree):
             for i in range(length):
                 scratch[goal + i] = spins[source + i] ^ spins[own + i]
             begin += length
-        if turns[d] != ZERO:
-            _turn(spins, scratch, to, start, words, turns[d])
+        turn = turns[pattern, d]
+        if turn != ZERO:
+            _turn(spins, scratch, to, start, words, turn)
         for part in range(np.uint64(BLOCK // 64)):
             signs = flips[block, d, part]
             if signs != ZERO:
@@ -129,11 +129,12 @@ def _classify(scratch, words, degree, complement):
 
 
 @jit
-def _decide(scratch, thresholds, words, degree, complement):
+def _decide(scratch, all_thresholds, first, words, degree, complement):
     """What to flip in a block, into FLIP: 3, 4, 6 or 8 neighbours, one |J|, no field.
 
-    thresholds: (FAST_CLASSES, 62), those of class m at row m.
+    all_thresholds: (classes, 62), that of class m at row first + m.
     """
+    thresholds = all_thresholds[first : first + FAST_CLASSES]
     if degree == 3:
         _classify(scratch, words, 3, complement)
     elif degree == 4:
@@ -164,42 +165,6 @@ def is_fast(number):
     return number == 3 or number == 4 or number == 6 or number == 8
 
 
-@jit
-def update_block(spins, blocks, tables, patterns, model, scratch, block):
-    """Update one block of sites that are not neighbours.
-
-    patterns: degrees (patterns,), numbers of bonds to earlier colours (patterns,), moduli (patterns, directions), turns
-    (patterns, directions), and the three tables of `classes.decide`.
-    model: thresholds (classes, 62), complement (all ones for the heat bath, 0 for Metropolis), and whether there is
-    one modulus and no field.
-    """
-    thresholds, complement, simple = model
-    degrees, _, moduli, turns, firsts, codes, planes = patterns
-    start, words, pattern = np.uint64(blocks[block, START]), np.uint64(blocks[block, WORDS]), blocks[block, PATTERN]
-    degree = degrees[pattern]
-    gather(spins, tables, turns[pattern], scratch, block, start, words, np.uint64(degree))
-    if simple and is_fast(degree):
-        first = firsts[pattern]
-        _decide(scratch, thresholds[first : first + FAST_CLASSES], words, degree, complement)
-    else:
-        classes.decide(
-            spins,
-            start,
-            words,
-            degree,
-            moduli[pattern],
-            firsts,
-            codes,
-            planes,
-            pattern,
-            thresholds,
-            complement,
-            scratch,
-        )
-    for j in range(words):
-        spins[start + j] ^= scratch[FLIP + j]
-
-
 @jit_inline
 def _count_bonds(scratch, counter, width, earlier, count):
     """Count the unsatisfied bonds of the first `count` (a literal) directions, after the flips."""
@@ -219,15 +184,13 @@ def _count_bonds(scratch, counter, width, earlier, count):
 
 
 @jit
-def count_block(spins, blocks, patterns, simple, scratch, counter, width, taken, unsatisfied, block):
+def count_block(spins, start, words, back, fast, moduli, pattern, scratch, counter, width, taken, unsatisfied):
     """Count the block updated last: its bonds to earlier colours, and its up spins.
 
+    back: how many directions lead to earlier colours;  fast: whether the counter can take them (3, 4, 6 or 8);
     width: a power of 2, at least half of the words of any block;  taken: how often bonds and ups were counted, (2,);
     unsatisfied: (moduli, 64), for what the counter does not take.
     """
-    _, backs, moduli, _, _, _, _ = patterns
-    start, words, pattern = np.uint64(blocks[block, START]), np.uint64(blocks[block, WORDS]), blocks[block, PATTERN]
-    back = backs[pattern]
     for j in range(words):
         scratch[BELOW + j] = spins[start + j]
     for j in range(words, _2 * width):
@@ -240,7 +203,7 @@ def count_block(spins, blocks, patterns, simple, scratch, counter, width, taken,
     taken[1] += 1
     if back == 0:
         return
-    if not simple or not is_fast(back):
+    if not fast:
         for d in range(back):
             at = UNSATISFIED + np.uint64(d) * B
             for j in range(words):
@@ -263,11 +226,32 @@ def count_block(spins, blocks, patterns, simple, scratch, counter, width, taken,
 
 @jit
 def sweep_blocks(spins, blocks, tables, patterns, model, scratch, counter, width, taken, unsatisfied, span, measure):
-    """Update the blocks from span[0] to before span[1], and count them if asked to."""
+    """Update the blocks from span[0] to before span[1], each of sites that are not neighbours; with `measure`, count.
+
+    patterns: degrees (patterns,), numbers of bonds to earlier colours (patterns,), moduli (patterns, directions), turns
+    (patterns, directions), and the three tables of `classes.decide`.
+    model: thresholds (classes, 62), complement (all ones for the heat bath, 0 for Metropolis), and whether there is
+    one modulus and no field.
+    """
+    # taken apart here, once: to count references to arrays costs as much as a tenth of the work on a block
+    places, runs, neighbours, flips = tables
+    degrees, backs, moduli, turns, firsts, codes, planes = patterns
+    thresholds, complement, simple = model
     for block in range(span[0], span[1]):
-        update_block(spins, blocks, tables, patterns, model, scratch, block)
+        start, words, pattern = np.uint64(blocks[block, START]), np.uint64(blocks[block, WORDS]), blocks[block, PATTERN]
+        degree, back = degrees[pattern], backs[pattern]
+        gather(spins, places, runs, neighbours, flips, turns, scratch, block, pattern, start, words, np.uint64(degree))
+        if simple and is_fast(degree):
+            _decide(scratch, thresholds, firsts[pattern], words, degree, complement)
+        else:
+            classes.decide(
+                spins, start, words, degree, moduli, firsts, codes, planes, pattern, thresholds, complement, scratch
+            )
+        for j in range(words):
+            spins[start + j] ^= scratch[FLIP + j]
         if measure:
-            count_block(spins, blocks, patterns, model[2], scratch, counter, width, taken, unsatisfied, block)
+            fast = simple and is_fast(back)
+            count_block(spins, start, words, back, fast, moduli, pattern, scratch, counter, width, taken, unsatisfied)
 
 
 @jit
