@@ -19,7 +19,7 @@ from ising_mc.real import DenseSampler, DenseTables, FixedPoint, SparseSampler, 
 from ising_mc.square import Model, ReplicaSampler, SiteSampler, Square, site_packing_refusal
 from ising_mc.words import LANES, Sampler
 
-HOT = 6.5 / 4  # in |J| times neighbours: above, the heat bath decorrelates faster (benchmarks/updates.py)
+HOT = 2.5  # in |J|, above the number of neighbours: from there on the heat bath is faster (benchmarks/updates.py)
 SMALL_SIDE = 8  # below, Metropolis in a fixed order may be caught in closed classes of states
 SAFE_FOR_METROPOLIS = ("square", "cubic", "hypercubic")
 MOST_SITES = 1 << 29  # of a lattice packed by replicas: its counts are 32-bit integers
@@ -402,7 +402,7 @@ def _choose_update(system: System, temperature: float, update: str) -> tuple[str
     shape = system.shape
     small = not shape.size or min(shape.size) < SMALL_SIDE
     scale = max(system.moduli) if system.moduli else system.couplings.sigma
-    hot_from = HOT * most_neighbours(system) * scale
+    hot_from = (most_neighbours(system) + HOT) * scale
     hot = temperature > hot_from
     nothing = scale == 0 and system.couplings.mean == 0
     if nothing and system.field.uniform == 0:
