@@ -1,3 +1,3 @@
 """Fast and exact Monte Carlo sampling of the Ising model."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

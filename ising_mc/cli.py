@@ -12,6 +12,7 @@ import click
 
 from ising_mc import __version__
 
+EXACT = ("onsager", "kaufman", "chain", "enumerate", "tc", "triangular", "honeycomb", "curie_weiss")
 SAVED_BUT_NOT_DONE = 85  # state saved, run again to go on
 
 
@@ -166,9 +167,9 @@ def plot(out: Path, quantities: tuple[str, ...], output: Path | None) -> None:
 
 
 @main.command()
-@click.argument("what", type=click.Choice(["onsager", "kaufman", "chain", "enumerate", "tc"]))
+@click.argument("what", metavar="WHAT", type=click.Choice(EXACT))
 @click.option("-T", "--temperature", "temperatures", type=float, multiple=True, help="Temperature (repeatable).")
-@click.option("-L", "--size", type=(int, int), help="Sides Lx Ly (kaufman, enumerate); for the chain: N 1.")
+@click.option("-L", "--size", type=(int, int), help="Sides Lx Ly (kaufman, enumerate); for chain and curie_weiss: N 1.")
 @click.option("-J", "couplings", type=float, default=1.0, show_default=True, help="Coupling.")
 @click.option("--jy", type=float, help="Coupling along y, if it differs (kaufman, tc).")
 @click.option("--field", "h", type=float, default=0.0, show_default=True, help="mu B (chain, enumerate).")
@@ -185,7 +186,8 @@ def exact(
     """Exact values beside which results can be laid.
 
     onsager: infinite square lattice;  kaufman: finite periodic lattice;  chain: ring of N spins;  enumerate: any
-    periodic rectangle of up to 24 sites, with a field;  tc: critical temperature.
+    periodic rectangle of up to 24 sites, with a field;  tc: critical temperature of the square lattice;  triangular,
+    honeycomb: infinite lattices;  curie_weiss: complete graph of N spins with couplings J/N.
     """
     from ising_mc import screen
 

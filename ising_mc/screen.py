@@ -330,7 +330,11 @@ EXACT_OPTIONS = {
     "chain": ("-T", "-L", "--field"),
     "enumerate": ("-T", "-L", "--field"),
     "tc": ("--jy",),
+    "triangular": ("-T",),
+    "honeycomb": ("-T",),
+    "curie_weiss": ("-T", "-L", "--field"),
 }
+INFINITE = ("onsager", "triangular", "honeycomb")  # need no size
 
 
 def _refuse_unused(what: str, given: dict[str, bool]) -> None:
@@ -369,8 +373,8 @@ def show_exact(
         raise ValueError(f"a temperature must be a positive number {TEMPERATURE_RANGE}")
     if size is not None and max(size) > LARGEST_SIDE:
         raise ValueError(f"a side must have at most {LARGEST_SIDE} sites, not {max(size)}")
-    if what != "onsager" and size is None:
-        raise ValueError(f"exact {what} needs a size: give -L 32 32 (for the chain: -L 100 1)")
+    if what not in INFINITE and size is None:
+        raise ValueError(f"exact {what} needs a size: give -L 32 32 (for chain and curie_weiss: -L 100 1)")
     rows = [{"T": T, **_exact_row(what, T, size, couplings, J, h)} for T in temperatures]
     if as_json:
         print(json.dumps(rows, indent=1))
@@ -393,7 +397,19 @@ def _exact_row(
             "specific_heat": float(exact.onsager_specific_heat(T, J)),
             "magnetization" if J > 0 else "staggered_magnetization": float(exact.yang_magnetization(T, J)),
         }
+    if what == "triangular":
+        return {
+            "energy": float(exact.triangular_energy(T, J)),
+            "specific_heat": float(exact.triangular_specific_heat(T, J)),
+        }
+    if what == "honeycomb":
+        return {
+            "energy": float(exact.honeycomb_energy(T, J)),
+            "specific_heat": float(exact.honeycomb_specific_heat(T, J)),
+        }
     assert size is not None  # checked by the caller
+    if what == "curie_weiss":
+        return {name: float(value) for name, value in exact.curie_weiss(T, size[0] * size[1], J, h).items()}
     if what == "enumerate":
         if min(size) < 2 or size[0] * size[1] > exact.MAX_SITES:
             raise ValueError(
