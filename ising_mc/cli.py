@@ -21,7 +21,7 @@ class OneSentenceGroup(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command and turn its expected errors into one sentence."""
-        from ising_mc.resultfile import StoreError
+        from ising_mc.results import StoreError
 
         try:
             return super().invoke(ctx)

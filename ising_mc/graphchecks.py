@@ -13,10 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ising_mc import exact, streams
-from ising_mc.algorithms import KERNELS, UPDATES, Choice
+from ising_mc.algorithms import UPDATES, Choice
 from ising_mc.graphfile import GraphData
 from ising_mc.ising import Couplings, Field, FileGraph, FileValues, System, realize
 from ising_mc.lattices import Lattice
+from ising_mc.preparation import KERNELS
 from ising_mc.validation import (
     BETA_ERROR,
     CERTAIN,

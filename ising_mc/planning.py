@@ -4,8 +4,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from ising_mc.algorithms import KERNELS, memory_needed
 from ising_mc.ising import System
+from ising_mc.preparation import KERNELS, memory_needed
 from ising_mc.run import Unit, units_of
 from ising_mc.schedule import SEGMENT_BYTES, UNIT_BYTES
 from ising_mc.spec import RunSpec

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ising_mc import exact
 from ising_mc.observables import NO, QUANTITIES
-from ising_mc.resultfile import SystemResults, read_results
+from ising_mc.results import SystemResults, read_results
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt

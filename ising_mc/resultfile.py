@@ -26,8 +26,6 @@ import zlib
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -46,22 +44,18 @@ from ising_mc.observables import (
     running_specific_heat,
 )
 from ising_mc.observers import OF_PAIRS
+from ising_mc.results import SCHEMA_VERSION, StoreError, first_line
 from ising_mc.run import Unit
 from ising_mc.spec import RunSpec
 from ising_mc.streams import SAMPLER_VERSION
 from ising_mc.words import Series, State
 
-SCHEMA_VERSION = 2
 CONVENTIONS = "ising_mc-2"
 FULL_DISK = 1 << 20  # bytes left where a write failed
 CHUNK_REPLICAS, CHUNK_SWEEPS = 16, 2000
 Array = NDArray[Any]
 Chunk = tuple[tuple[int, int, int], bytes]  # where it goes, and its compressed bytes
 Analysis = Callable[[Series, Unit], PointResults]
-
-
-class StoreError(RuntimeError):
-    """A file that cannot be used or written; the message is one sentence."""
 
 
 class Source(Protocol):
@@ -361,129 +355,6 @@ def _write_disorder(group: h5py.Group, first: System, spec: RunSpec, samples: li
         )
 
 
-def read_word(series: h5py.Group, t: int, word: int, per_word: int) -> Series:
-    """The time series of one unit of work, from the group `timeseries` of its system."""
-    found = Series()
-    for name, data in series.items():
-        if name != "specific_heat":
-            rows = per_word // 2 if name in OF_PAIRS else per_word
-            found[name] = data[t, word * rows : (word + 1) * rows]
-    return found
-
-
-@contextmanager
-def open_result(path: Path) -> Iterator[h5py.File]:
-    """Open a result file for reading.
-
-    Raises StoreError where it is missing, locked, damaged, or not a result file of this program.
-    """
-    try:
-        file = h5py.File(path, "r")
-    except FileNotFoundError as error:
-        raise StoreError(f"there is no result file {path}") from error
-    except BlockingIOError as error:
-        raise StoreError(f"{path} is locked: another program has it open for writing") from error
-    except OSError as error:
-        raise StoreError(f"{path} cannot be read as HDF5 ({first_line(error)})") from error
-    with file:
-        if (
-            not isinstance(file.get("systems"), h5py.Group)
-            or not len(file["systems"])
-            or not {"identity", "schema_version"} <= set(file.attrs)
-        ):
-            raise StoreError(f"{path} is not a result file of ising_mc; choose another -o")
-        if file.attrs["schema_version"] != SCHEMA_VERSION:
-            raise StoreError(f"{path} has schema version {file.attrs['schema_version']}, this is {SCHEMA_VERSION}")
-        yield file
-
-
-@dataclass(frozen=True)
-class SystemResults:
-    """Results of one system, or averages over a disorder, as read from a file.
-
-    facts: its attributes, as `describe` makes them;  columns: results/X by name, (temperature,) each;  samples: how
-    many were averaged, 0 for one system.
-    """
-
-    label: str
-    facts: dict[str, Any]
-    temperatures: Array
-    columns: dict[str, Array]
-    samples: int = 0
-
-    @property
-    def is_pure_square(self) -> bool:
-        """Whether it is a periodic square lattice with one coupling, which exact formulas are for."""
-        boundary = list(self.facts["boundary"])
-        return (
-            self.facts["lattice"] == "square"
-            and boundary == ["periodic"] * 2
-            and self.facts["couplings"] == "uniform"
-            and len(self.facts["J"]) == 1
-            and self.facts["field"] == "uniform"
-        )
-
-    @property
-    def title(self) -> str:
-        """What it is, in a line."""
-        facts = self.facts
-        size = " x ".join(str(side) for side in facts["size"])
-        words = [f"{self.label}: {facts['lattice']} {size}".rstrip() + f", {facts['n_sites']} sites"]
-        if "open" in list(facts["boundary"]):
-            words.append(f"boundary {', '.join(facts['boundary'])}")
-        if facts["couplings"] == "gaussian":
-            words.append(f"J gaussian, mean {facts['J_mean']:g}, sigma {facts['J_sigma']:g}")
-        elif facts["couplings"] == "pm_j":
-            words.append(f"J = +-{facts['J'][0]:g}, share of + {facts['p']:g}")
-        elif len(facts["J"]):
-            words.append(f"J = {', '.join(f'{J:g}' for J in facts['J'])}")
-        else:
-            words.append("J from a file")
-        if np.isnan(facts["h"]):
-            strength = f" of strength {facts['field_strength']:g}" if "field_strength" in facts else ""
-            words.append(f"field {facts['field']}{strength}")
-        elif facts["h"]:
-            words.append(f"mu B = {facts['h']:g}")
-        if self.samples:
-            words.append(f"average over {self.samples} sample(s) of the disorder")
-        return ", ".join(words)
-
-
-def read_results(path: Path, samples: bool = False) -> list[SystemResults]:
-    """The results of all systems of a file; of disordered ones the averages, or with `samples` each sample as well.
-
-    Raises StoreError where the file is missing, locked, damaged or foreign.
-    """
-    with open_result(path) as file, damage_told(path):
-        found = []
-        groups = [*file.get("disorder", {}).items(), *file["systems"].items()]
-        for label, group in sorted(groups, key=lambda item: int(item[1].attrs["n_sites"])):
-            if "disorder_sample" in group.attrs and not samples:
-                continue
-            columns = {
-                name: data.asstr()[()] if data.dtype.kind == "O" else data[()]
-                for name, data in group["results"].items()
-            }
-            facts = {name: value for name, value in group.attrs.items() if name != "DIMENSION_LIST"}
-            own = SystemResults(label, facts, group["temperature"][()], columns, int(group.attrs.get("samples", 0)))
-            found.append(own)
-        return found
-
-
-def _content(data: h5py.Dataset) -> Array:
-    values: Array = data.asstr()[()] if data.dtype.kind == "O" else data[()]
-    return values
-
-
-@contextmanager
-def damage_told(path: Path) -> Iterator[None]:
-    """Turn what HDF5 says of damaged content into a StoreError."""
-    try:
-        yield
-    except (OSError, KeyError, AttributeError, TypeError, ValueError) as error:
-        raise StoreError(f"{path} is damaged ({first_line(error)})") from error
-
-
 def _chunks(
     values: Array, chunks: tuple[int, ...], t: int
 ) -> Iterator[tuple[tuple[int, int, int], Array, tuple[int, ...]]]:
@@ -519,12 +390,6 @@ def sync_and_rename(partial: Path, path: Path) -> None:
         os.fsync(folder)
     finally:
         os.close(folder)
-
-
-def first_line(error: BaseException) -> str:
-    """What went wrong, in one line."""
-    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return text.strip().splitlines()[0] if text.strip() else type(error).__name__
 
 
 def why_not(error: BaseException, path: Path) -> str:

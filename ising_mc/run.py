@@ -6,10 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ising_mc.algorithms import KERNELS, Choice, choose
+from ising_mc.algorithms import Choice, choose
 from ising_mc.ising import System
 from ising_mc.observers import OF_PAIRS
-from ising_mc.spec import RunSpec, SpecError
+from ising_mc.preparation import KERNELS
+from ising_mc.reader import SpecError
+from ising_mc.spec import RunSpec
 from ising_mc.words import Sampler, Series
 
 SLICE_SECONDS = 0.25  # how often a unit looks up from its work

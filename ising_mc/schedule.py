@@ -20,9 +20,10 @@ import numpy as np
 from ising_mc import provenance
 from ising_mc.algorithms import example
 from ising_mc.observables import PointResults, analyse
+from ising_mc.reader import LARGEST_SEED
 from ising_mc.resultfile import write_result
 from ising_mc.run import Stretch, Unit, advance, units_of
-from ising_mc.spec import LARGEST_SEED, RunSpec
+from ising_mc.spec import RunSpec
 from ising_mc.store import Commit, Store
 from ising_mc.words import Series
 

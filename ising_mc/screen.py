@@ -20,9 +20,10 @@ from rich.table import Table
 from ising_mc import exact
 from ising_mc.observables import NO, QUANTITIES
 from ising_mc.planning import Plan, SystemProgress
-from ising_mc.resultfile import SystemResults, read_results
+from ising_mc.reader import LARGEST, LARGEST_SIDE, TEMPERATURE_RANGE
+from ising_mc.results import SystemResults, read_results
 from ising_mc.run import Unit
-from ising_mc.spec import LARGEST, LARGEST_SIDE, TEMPERATURE_RANGE, RunSpec
+from ising_mc.spec import RunSpec
 from ising_mc.statistics import format_value
 from ising_mc.store import Store
 

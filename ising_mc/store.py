@@ -25,14 +25,14 @@ from typing import Any
 import h5py
 import numpy as np
 
-from ising_mc.resultfile import (
+from ising_mc.resultfile import sync_and_rename
+from ising_mc.results import (
     SCHEMA_VERSION,
     StoreError,
     damage_told,
     first_line,
     open_result,
     read_word,
-    sync_and_rename,
 )
 from ising_mc.spec import RunSpec
 from ising_mc.streams import SAMPLER_VERSION

@@ -18,9 +18,10 @@ LAYERS = (  # top to bottom; modules of one row do not know each other
     ("schedule",),
     ("store",),
     ("resultfile",),
-    ("run", "disorder"),
+    ("results", "run", "disorder"),
     ("spec", "graphchecks"),
-    ("algorithms",),
+    ("algorithms", "reader"),
+    ("preparation",),
     ("validation",),
     ("packed", "real"),
     ("observers",),
@@ -34,7 +35,7 @@ LAYERS = (  # top to bottom; modules of one row do not know each other
 )
 LEVEL = {module: level for level, row in enumerate(LAYERS) for module in row}
 PLACES = {
-    "h5py": {"store", "resultfile", "graphfile"},  # graphfile reads the users' arrays, never results
+    "h5py": {"store", "resultfile", "results", "graphfile"},  # graphfile reads the users' arrays, never results
     "click": {"cli"},
     "rich": {"screen"},
     "matplotlib": {"plot"},

@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 
 from ising_mc import observers
-from ising_mc.algorithms import KERNELS, choose
+from ising_mc.algorithms import choose
 from ising_mc.graphfile import GraphData
 from ising_mc.ising import Couplings, Field, FileGraph, System, realize
 from ising_mc.lattices import Lattice
 from ising_mc.observables import analyse
 from ising_mc.observers import OBSERVABLES
+from ising_mc.preparation import KERNELS
 from ising_mc.validation import CERTAIN, deviation, sum_of_squares
 from ising_mc.words import Series, unpack
 

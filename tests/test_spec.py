@@ -7,7 +7,8 @@ import pytest
 from helpers import assert_refused, cli, toml, write
 
 from ising_mc.ising import realize
-from ising_mc.spec import KEYS, SpecError, load, parse
+from ising_mc.reader import SpecError
+from ising_mc.spec import KEYS, load, parse
 from ising_mc.template import ISING
 
 
