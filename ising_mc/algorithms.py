@@ -4,13 +4,17 @@ import threading
 from dataclasses import dataclass
 from functools import lru_cache
 
+import numpy as np
+
 from ising_mc import observers
 from ising_mc.graphfile import available_memory
-from ising_mc.ising import Couplings, System
-from ising_mc.kernels import classes
+from ising_mc.ising import RANDOM_COUPLINGS, RANDOM_FIELDS, Couplings, Field, System, realize
+from ising_mc.kernels import classes, graphs
 from ising_mc.lattices import Lattice
 from ising_mc.preparation import (
+    CLUSTER_UPDATES,
     KERNELS,
+    LOCAL_UPDATES,
     MakeSampler,
     has_sublattices,
     memory_needed,
@@ -27,7 +31,7 @@ SAFE_FOR_METROPOLIS = ("square", "cubic", "hypercubic")
 DENSE_SHARE = 4  # a graph is dense when its sites have more than n / DENSE_SHARE neighbours
 FEW_REPLICAS = 32  # up to here a word packed by replicas would be at least half empty
 PREPARED = 8  # systems whose tables are kept in memory
-UPDATES = ("metropolis", "heat_bath")
+UPDATES = (*LOCAL_UPDATES, *CLUSTER_UPDATES)
 PACKINGS = ("replicas", "sites")
 
 
@@ -35,6 +39,8 @@ def example(kernel: str, threads: int) -> System:
     """A system for which all the code of a kernel can be compiled before the clock of a run starts."""
     if kernel in ("square", "square_sites", "packed_sites"):
         return System(Lattice("square", (128, 128), (True, True)))
+    if kernel == "clusters":
+        return System(Lattice("square", (8, 8), (True, True)), field=Field(B=0.1))
     if kernel == "dense":
         return System(Lattice("complete", (4,), ()), Couplings("gaussian"))
     couplings = Couplings("gaussian" if kernel == "sparse" else "uniform")
@@ -85,7 +91,7 @@ def choose(
 
     names: what is observed beside energy and magnetization.  Raises ValueError where what is asked for cannot be done.
     """
-    kernel, why_kernel = _choose_kernel(system, replicas, packing, kernel, names)
+    kernel, why_kernel = _choose_kernel(system, replicas, packing, kernel, names, update)
     for name in names:
         refusal = observers.refusal(name, system, replicas, KERNELS[kernel].packing)
         if not refusal and name == "staggered_magnetization" and not has_sublattices(system.shape):
@@ -102,9 +108,11 @@ def choose(
     return Choice(update, kernel, f"{why_kernel}; {why_update}", warning)
 
 
-def _choose_kernel(system: System, replicas: int, packing: str, kernel: str, names: tuple[str, ...]) -> tuple[str, str]:
+def _choose_kernel(
+    system: System, replicas: int, packing: str, kernel: str, names: tuple[str, ...], update: str
+) -> tuple[str, str]:
     if kernel != "auto":
-        refusal = KERNELS[kernel].refusal(system)
+        refusal = KERNELS[kernel].refusal(system) or _not_among(update, KERNELS[kernel].updates)
         if not refusal and names and kernel == "square":
             refusal = "it measures energy and magnetization only"
         if refusal:
@@ -112,7 +120,7 @@ def _choose_kernel(system: System, replicas: int, packing: str, kernel: str, nam
         if packing not in ("auto", KERNELS[kernel].packing):
             raise ValueError(f"algorithm.kernel = '{kernel}' packs by {KERNELS[kernel].packing}, not by {packing}")
         return kernel, f"{KERNELS[kernel].what}, as asked"
-    able = [name for name, own in KERNELS.items() if not own.refusal(system)]
+    able = [name for name, own in KERNELS.items() if not own.refusal(system) and not _not_among(update, own.updates)]
     by_sites = [name for name in able if KERNELS[name].packing == "sites"]
     by_replicas = [name for name in able if KERNELS[name].packing == "replicas" and not (names and name == "square")]
     if not is_dense(system) and len(by_replicas) > 1 and "dense" in by_replicas:
@@ -139,6 +147,12 @@ def _choose_kernel(system: System, replicas: int, packing: str, kernel: str, nam
     return name, f"{KERNELS[name].what}: {words} word(s)" + (f", {idle} bits idle" if idle else "")
 
 
+def _not_among(update: str, updates: tuple[str, ...]) -> str:
+    """Why a kernel cannot do an update, or an empty string; "auto" is a local one."""
+    fits = update in updates or (update == "auto" and updates == LOCAL_UPDATES)
+    return "" if fits else f"it does {' and '.join(updates)}"
+
+
 def is_dense(system: System) -> bool:
     """Whether a site has so many neighbours that keeping its local field pays."""
     shape = system.shape
@@ -149,6 +163,8 @@ def is_dense(system: System) -> bool:
 
 def _choose_update(system: System, temperature: float, update: str) -> tuple[str, str, str]:
     shape = system.shape
+    if update in CLUSTER_UPDATES:
+        return update, f"{update} as asked", _gains_nothing(system, update)
     small = not shape.size or min(shape.size) < SMALL_SIDE
     scale = max(system.moduli) if system.moduli else system.couplings.sigma
     hot_from = (most_neighbours(system) + HOT) * scale
@@ -185,3 +201,32 @@ def _choose_update(system: System, temperature: float, update: str) -> tuple[str
     if hot:
         return "heat_bath", f"heat bath above T = {hot_from:g}, where Metropolis flips nearly every spin", ""
     return "metropolis", f"Metropolis up to T = {hot_from:g}, where it decorrelates faster than the heat bath", ""
+
+
+def _gains_nothing(system: System, update: str) -> str:
+    """A warning where a system is frustrated: clusters are then most of the lattice long before it orders."""
+    if not is_frustrated(system):
+        return ""
+    return (
+        f"algorithm.kind = '{update}' on {system.label}: its couplings and fields are frustrated, where cluster "
+        "updates are exact but gain nothing over 'heat_bath'"
+    )
+
+
+@lru_cache(PREPARED)
+def is_frustrated(system: System) -> bool:
+    """Whether no state satisfies all bonds and fields; random couplings are taken to be so without a look at them."""
+    if system.couplings.kind in RANDOM_COUPLINGS or (
+        system.field.kind in RANDOM_FIELDS and system.field.uniform is None
+    ):
+        return True
+    drawn = realize(system, 0)
+    if np.all(drawn.J >= 0) and (np.all(drawn.h >= 0) or np.all(drawn.h <= 0)):
+        return False
+    in_field = np.flatnonzero(drawn.h)
+    ghost = np.column_stack((np.zeros(len(in_field), np.int32), in_field + 1)).astype(np.int32)
+    bonds = np.concatenate((ghost, drawn.graph.bonds + 1)).astype(np.int32)
+    J = np.concatenate((drawn.h[in_field], drawn.J))
+    coupled = np.flatnonzero(J)
+    first, ends, entries = graphs.adjacency(drawn.graph.n_sites + 1, np.ascontiguousarray(bonds[coupled]))
+    return not graphs.is_balanced(first, ends, (J[coupled] < 0)[entries >> 1])

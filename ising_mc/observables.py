@@ -76,6 +76,32 @@ TIME_SERIES = {
     "overlap": Quantity("1", "overlap of replicas 2k and 2k + 1", "sum_i s_i^a s_i^b", "Q"),
     "link_overlap": Quantity("1", "link overlap of replicas 2k and 2k + 1", "sum_bonds s_i^a s_j^a s_i^b s_j^b", "Q_l"),
 }
+# improved estimators: averages over all states that the open bonds allow (Wolff, Nucl. Phys. B 322, 759, 1989)
+QUANTITIES |= {
+    "magnetization_squared_improved": Quantity(
+        "1", "second moment of the magnetization, from clusters", "<sum over clusters of M_C^2>/N^2", "m2"
+    ),
+    "susceptibility_symmetric_improved": Quantity(
+        "1/J", "susceptibility per site, taking <m> = 0, from clusters", "<sum over clusters of M_C^2>/(N T)", "chi_s"
+    ),
+    "binder_cumulant_improved": Quantity(
+        "1", "Binder cumulant, from clusters", "1 - <3 (sum M_C^2)^2 - 2 sum M_C^4> / (3 <sum M_C^2>^2)", "U4"
+    ),
+    "mean_cluster_size": Quantity("sites", "mean size of the cluster of a site", "<sum over clusters of n_C^2>/N", "S"),
+    "largest_cluster_per_site": Quantity("1", "sites of the largest cluster per site", "<max n_C>/N", "n1"),
+    "clusters_per_site": Quantity("1", "number of clusters per site", "<clusters>/N", "nc"),
+}
+TIME_SERIES |= {
+    "improved_magnetization_squared": Quantity(
+        "1", "M^2, averaged over all states that the open bonds allow", "sum over clusters of M_C^2", "M2"
+    ),
+    "improved_magnetization_fourth": Quantity(
+        "1", "M^4, averaged over all states that the open bonds allow", "3 (sum M_C^2)^2 - 2 sum M_C^4 (no field)", "M4"
+    ),
+    "cluster_size": Quantity("sites", "mean size of the cluster of a site", "sum over clusters of n_C^2/N", "S"),
+    "largest_cluster": Quantity("sites", "sites of the largest cluster", "max n_C", "n1"),
+    "clusters": Quantity("1", "number of clusters", "", "nc"),
+}
 for _axis in range(MOST_AXES):
     _where = f"along axis {_axis}"
     _wave = f"k = 2 pi / L_{_axis} {_where}"
@@ -89,6 +115,22 @@ for _axis in range(MOST_AXES):
         "unit cells",
         f"second-moment correlation length {_where}",
         f"sqrt(<M^2> / (N S(k)) - 1) / (2 sin(k/2)), {_wave}",
+        f"xi{_axis}",
+    )
+    TIME_SERIES[f"improved_{_sf}"] = Quantity(
+        "1", f"structure factor, {_wave}, averaged over all states that the open bonds allow",
+        "sum over clusters of |sum_i s_i exp(i k x_i)|^2 / N", f"S{_axis}",
+    )  # fmt: skip
+    QUANTITIES[f"{_sf}_improved"] = Quantity(
+        "1",
+        f"structure factor, {_wave}, from clusters",
+        "<sum over clusters of |sum_i s_i exp(i k x_i)|^2>/N",
+        f"S{_axis}",
+    )
+    QUANTITIES[f"correlation_length_axis{_axis}_improved"] = Quantity(
+        "unit cells",
+        f"second-moment correlation length {_where}, from clusters",
+        f"sqrt(<sum M_C^2> / (N S(k)) - 1) / (2 sin(k/2)), {_wave}",
         f"xi{_axis}",
     )
     QUANTITIES[f"{_bond}_per_site"] = Quantity(
@@ -166,6 +208,7 @@ def _observed(series: dict[str, Series], facts: Facts, T: float, square: Series)
             )
         if f"bond_energy_axis{axis}" in series:
             found[f"bond_energy_axis{axis}_per_site"] = statistics.mean(series[f"bond_energy_axis{axis}"] / N)
+    found |= _from_clusters(series, facts, T)
     if "overlap" in series:
         q = series["overlap"] / N
         found["abs_overlap"] = statistics.mean(np.abs(q))
@@ -176,6 +219,33 @@ def _observed(series: dict[str, Series], facts: Facts, T: float, square: Series)
         found["link_overlap"], found["link_overlap_squared"] = statistics.mean(q), statistics.mean(q**2)
         d = q - q.mean()
         found["link_overlap_binder_ratio"] = _derived(_central_ratio, d, d**2, d**3, d**4)
+    return found
+
+
+def _from_clusters(series: dict[str, Series], facts: Facts, T: float) -> dict[str, Estimate]:
+    """Results of improved estimators, and of the clusters themselves."""
+    N = facts.n_sites
+    found: dict[str, Estimate] = {}
+    if "improved_magnetization_squared" in series:
+        square = series["improved_magnetization_squared"] / N
+        found["magnetization_squared_improved"] = statistics.mean(square / N)
+        if not facts.field:
+            found["susceptibility_symmetric_improved"] = statistics.mean(square / T)
+        for axis in range(MOST_AXES):
+            if f"improved_structure_factor_axis{axis}" in series:
+                wave = series[f"improved_structure_factor_axis{axis}"]
+                found[f"structure_factor_axis{axis}_improved"] = statistics.mean(wave)
+                found[f"correlation_length_axis{axis}_improved"] = _derived(
+                    lambda s0, sk, L=facts.size[axis]: correlation_length(s0, sk, L), square, wave
+                )
+    if "improved_magnetization_fourth" in series and not facts.field:
+        second, fourth = series["improved_magnetization_squared"] / N**2, series["improved_magnetization_fourth"] / N**4
+        found["binder_cumulant_improved"] = _derived(_cumulant, second, fourth)
+    if "cluster_size" in series:
+        found["mean_cluster_size"] = statistics.mean(series["cluster_size"])
+    if "clusters" in series:
+        found["largest_cluster_per_site"] = statistics.mean(series["largest_cluster"] / N)
+        found["clusters_per_site"] = statistics.mean(series["clusters"] / N)
     return found
 
 

@@ -71,7 +71,7 @@ class Observer:
                 found[name] = _compact(2 * ups - (numbers[0] - numbers[1]))
             elif name == "structure_factor":
                 place = 0
-                for axis in _periodic_axes(self.system):
+                for axis in periodic_axes(self.system):
                     side = self.system.shape.size[axis]
                     place += side
                     planes = 2.0 * part[:, place - side : place] - numbers[place - side : place, None]
@@ -94,7 +94,8 @@ def _compact(values: Array) -> Array:
     return np.ascontiguousarray(values.T, np.int32)
 
 
-def _periodic_axes(system: System) -> list[int]:
+def periodic_axes(system: System) -> list[int]:
+    """Axes with a smallest wave vector."""
     return [axis for axis, periodic in enumerate(system.shape.periodic) if periodic]
 
 
@@ -102,7 +103,7 @@ def _rows(name: str, system: System) -> int:
     if name == "staggered_magnetization":
         return 2
     if name == "structure_factor":
-        return sum(system.shape.size[axis] for axis in _periodic_axes(system))
+        return sum(system.shape.size[axis] for axis in periodic_axes(system))
     return system.shape.directions if name == "bond_energies" else 1
 
 
@@ -148,7 +149,7 @@ def observer(
         if name == "staggered_magnetization":
             add(observe.UPS, sublattice, 2, False)
         elif name == "structure_factor":
-            for axis in _periodic_axes(system):
+            for axis in periodic_axes(system):
                 add(observe.UPS, graph.cells[:, axis], system.shape.size[axis], False)
         elif name == "bond_energies":
             add(observe.WEIGHTED if weighted else observe.BONDS, graph.axis, system.shape.directions, True)

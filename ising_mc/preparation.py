@@ -8,6 +8,7 @@ from math import prod
 import numpy as np
 
 from ising_mc import observers
+from ising_mc.clusters import ClusterTables, SwendsenWangSampler, WolffSampler
 from ising_mc.ising import Realization, Shape, System, realize
 from ising_mc.kernels import classes, graphs
 from ising_mc.lattices import Graph, Lattice
@@ -21,6 +22,9 @@ MOST_SITES = 1 << 29  # of a lattice packed by replicas: its counts are 32-bit i
 MOST_DENSE_SITES = 1 << 15
 REMEMBERED = 8  # shapes whose sublattices are known
 
+LOCAL_UPDATES = ("metropolis", "heat_bath")
+CLUSTER_UPDATES = ("swendsen_wang", "wolff")
+
 MakeSampler = Callable[[float, str, int, int], Sampler]  # from temperature, update, replicas, threads
 
 
@@ -33,6 +37,7 @@ class Kernel:
     packing: str
     what: str
     shared: bool = True  # whether threads can share a system
+    updates: tuple[str, ...] = LOCAL_UPDATES
 
     @property
     def replicas_per_word(self) -> int:
@@ -217,6 +222,23 @@ def _prepare_dense(system: System, seed: int, names: tuple[str, ...]) -> MakeSam
     return lambda T, update, replicas, threads: DenseSampler(tables, T, update, replicas, watch)
 
 
+def _prepare_clusters(system: System, seed: int, names: tuple[str, ...]) -> MakeSampler:
+    drawn = realize(system, seed)
+    waves: dict[str, np.ndarray] = {}
+    for axis in observers.periodic_axes(system) if "structure_factor" in names else ():
+        phase = 2 * np.pi * drawn.graph.cells[:, axis] / system.shape.size[axis]
+        waves[f"structure_factor_axis{axis} cos"], waves[f"structure_factor_axis{axis} sin"] = (
+            np.cos(phase),
+            np.sin(phase),
+        )
+    n = drawn.graph.n_sites
+    tables = ClusterTables(n, drawn.graph.bonds, drawn.J, drawn.h, waves)
+    sublattices = colour(drawn.graph) if "staggered_magnetization" in names else np.zeros(n, np.uint8)
+    watch = _real_observer(system, names, drawn, sublattices, np.arange(1, n + 1, dtype=np.int32), tables.fixed)
+    kinds = {"swendsen_wang": SwendsenWangSampler, "wolff": WolffSampler}
+    return lambda T, update, replicas, threads: kinds[update](tables, T, replicas, threads, watch)
+
+
 def _real_observer(
     system: System,
     names: tuple[str, ...],
@@ -270,6 +292,9 @@ KERNELS = {  # in order of preference
     "packed": Kernel(_prepare_packed, _refuse_packed, "replicas", "64 replicas a word"),
     "dense": Kernel(_prepare_dense, refuse_dense, "replicas", "64 replicas side by side, local fields kept", False),
     "sparse": Kernel(_prepare_sparse, _refuse_sparse, "replicas", "64 replicas side by side, real couplings"),
+    "clusters": Kernel(
+        _prepare_clusters, _refuse_sparse, "replicas", "clusters of 64 replicas a word", updates=CLUSTER_UPDATES
+    ),
     "square_sites": Kernel(_prepare_square_sites, _refuse_square_sites, "sites", "64 sites a word, rows"),
     "packed_sites": Kernel(_prepare_packed_sites, refuse_packed_sites, "sites", "64 sites a word"),
 }

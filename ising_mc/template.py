@@ -48,8 +48,8 @@ checkpoint_seconds = 60
 observables = []                   # staggered_magnetization structure_factor bond_energies overlap link_overlap
 
 [algorithm]
-kind = "auto"                      # auto | metropolis | heat_bath
-kernel = "auto"                    # auto | square | packed | sparse | dense | square_sites | packed_sites
+kind = "auto"                      # auto | metropolis | heat_bath | swendsen_wang | wolff
+kernel = "auto"                    # auto | square | packed | sparse | dense | clusters | square_sites | packed_sites
 packing = "auto"                   # auto | replicas (64 copies a word) | sites (one big lattice, first side 128 n)
 start = "mixed"                    # up | random | mixed: half of the replicas each, and a verdict whether they agree
 """

@@ -61,6 +61,25 @@ RUNS = {  # kernel, replicas, sweeps, the rest
         300,
         '[lattice]\nkind = "random_regular"\nsize = [50]\ndegree = 5\n[couplings]\nJ = -1.0\ndisorder_samples = 2',
     ),
+    "swendsen_wang": (
+        "clusters",
+        70,
+        300,
+        f'[lattice]\nkind = "square"\nsize = [6, [4, 8]]\n[measure]\n{ALL}\n[algorithm]\nkind = "swendsen_wang"',
+    ),
+    "wolff": (
+        "clusters",
+        70,
+        300,
+        f'[lattice]\nkind = "cubic"\nsize = [4]\n[measure]\n{ALL}\n[algorithm]\nkind = "wolff"',
+    ),
+    "wolff, real couplings and fields": (
+        "clusters",
+        70,
+        300,
+        '[lattice]\nkind = "square"\nsize = [[4, 6]]\n[couplings]\nkind = "gaussian"\n'
+        '[field]\nkind = "bimodal"\nstrength = 0.4\n[algorithm]\nkind = "wolff"',
+    ),
     "packed by sites": (
         "packed_sites",
         2,
@@ -90,7 +109,7 @@ def test_threads_and_time_limits_change_nothing(name: str, tmp_path: Path) -> No
     assert_same(out, reference)
 
 
-@pytest.mark.parametrize("name", ["packed, +-J", "sparse", "dense", "packed by sites"])
+@pytest.mark.parametrize("name", ["packed, +-J", "sparse", "dense", "packed by sites", "swendsen_wang", "wolff"])
 def test_a_killed_run_goes_on(name: str, tmp_path: Path) -> None:
     text = text_of(name)
     reference = datasets(complete(tmp_path, text, "whole"))
@@ -107,13 +126,15 @@ SHARED = {
     "packed": '[lattice]\nkind = "cubic"\nsize = [32]',
     "packed, field": '[lattice]\nkind = "cubic"\nsize = [32]\n[field]\nB = 0.5',
     "sparse": '[lattice]\nkind = "square"\nsize = [128]\n[couplings]\nkind = "gaussian"',
+    "swendsen_wang": '[lattice]\nkind = "square"\nsize = [128]\n[algorithm]\nkind = "swendsen_wang"',
+    "wolff": '[lattice]\nkind = "square"\nsize = [128]\n[algorithm]\nkind = "wolff"',
     "packed by sites": '[lattice]\nkind = "cubic"\nsize = [[128, 128, 128]]\n[algorithm]\npacking = "sites"',
 }
 
 
 @pytest.mark.parametrize("name", SHARED)
 def test_threads_that_share_a_system_change_nothing(name: str, tmp_path: Path) -> None:
-    text = HEAD.format(replicas=1, sweeps=10).replace("[1.5, 2.5]", "[2.5]") + SHARED[name]
+    text = HEAD.format(replicas=1 if "sites" in name else 40, sweeps=10).replace("[1.5, 2.5]", "[2.5]") + SHARED[name]
     reference = datasets(complete(tmp_path, text, "one", threads=1))
     assert_same(complete(tmp_path, text, "two", threads=2), reference)
 

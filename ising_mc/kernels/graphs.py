@@ -81,6 +81,31 @@ def colour(n, first, ends):
 
 
 @jit
+def is_balanced(first, ends, negative):
+    """Whether spins can satisfy every bond; negative: (2m,), of each entry of `adjacency`."""
+    n = len(first) - 1
+    spin = np.zeros(n, np.int8)  # 0: not seen
+    queue = np.empty(n, np.int32)
+    for root in range(n):
+        if spin[root]:
+            continue
+        begin, end = 0, 1
+        queue[0], spin[root] = root, 1
+        while begin < end:
+            i = queue[begin]
+            begin += 1
+            for e in range(first[i], first[i + 1]):
+                wanted = -spin[i] if negative[e] else spin[i]
+                if spin[ends[e]] == 0:
+                    spin[ends[e]] = wanted
+                    queue[end] = ends[e]
+                    end += 1
+                elif spin[ends[e]] != wanted:
+                    return False
+    return True
+
+
+@jit
 def arrange(signs, groups, first, ends, entries, order, rank, blocks, degrees, patterns, neighbours, flips):
     """Neighbours of every block, direction by direction, one after the other in memory where possible.
 
