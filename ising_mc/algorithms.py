@@ -30,7 +30,8 @@ SMALL_SIDE = 8  # below, Metropolis in a fixed order may be caught in closed cla
 SAFE_FOR_METROPOLIS = ("square", "cubic", "hypercubic")
 DENSE_SHARE = 4  # a graph is dense when its sites have more than n / DENSE_SHARE neighbours
 FEW_REPLICAS = 32  # up to here a word packed by replicas would be at least half empty
-PREPARED = 8  # systems whose tables are kept in memory
+PREPARED = 2  # systems whose tables are kept in memory: units of work come system by system
+WEAK = 0.1  # a coupling below this share of the largest hardly joins what it couples
 UPDATES = (*LOCAL_UPDATES, *CLUSTER_UPDATES)
 PACKINGS = ("replicas", "sites")
 
@@ -98,16 +99,22 @@ def choose(
             refusal = f"{system.label} is not bipartite"
         if refusal:
             raise ValueError(f"measure.observables = '{name}' cannot be had: {refusal}")
-    needed, there = 2 * memory_needed(system, kernel), available_memory()
-    if needed > there:
-        raise ValueError(
-            f"{system.label} of {system.n_sites} sites and {system.shape.n_bonds} bonds would take about "
-            f"{needed / 1e9:.3g} GB of memory, more than the {there / 1e9:.3g} GB that are available"
-        )
     update, why_update, warning = _choose_update(system, temperature, update)
     return Choice(update, kernel, f"{why_kernel}; {why_update}", warning)
 
 
+def check_memory(system: System, kernel: str, copies: int) -> None:
+    """Raise ValueError where so many systems of this kind at a time would not fit into memory."""
+    needed, there = copies * memory_needed(system, kernel), available_memory()
+    if needed > there:
+        many = f"{copies} systems like {system.label} at a time" if copies > 1 else system.label
+        raise ValueError(
+            f"{many}, of {system.n_sites} sites and {system.shape.n_bonds} bonds, would take about "
+            f"{needed / 1e9:.3g} GB of memory, more than the {there / 1e9:.3g} GB that are available"
+        )
+
+
+@lru_cache(PREPARED)
 def _choose_kernel(
     system: System, replicas: int, packing: str, kernel: str, names: tuple[str, ...], update: str
 ) -> tuple[str, str]:
@@ -141,6 +148,9 @@ def _choose_kernel(
         if not by_replicas:
             asked = f"because {too_large(system)}"
         return by_sites[0], f"{KERNELS[by_sites[0]].what}, {asked}"
+    if not by_replicas:
+        why = "what observables are measured on" if names else f"what '{update}' takes"
+        raise ValueError(f"{system.label} is too large for packing by replicas, {why}: {too_large(system)}")
     name = by_replicas[0]
     words = -(-replicas // LANES)
     idle = words * LANES - replicas
@@ -176,7 +186,8 @@ def _choose_update(system: System, temperature: float, update: str) -> tuple[str
                 "algorithm.kind = 'metropolis' with J = 0 and no field flips every spin in every sweep: use 'heat_bath'"
             )
         return "heat_bath", "heat bath, because nothing couples to the spins", ""
-    if update == "metropolis" and shape.periodic and max(shape.size) == shape.n_sites:
+    joined = _joined_axes(system)
+    if update == "metropolis" and (most_neighbours(system) <= 2 or (joined is not None and len(joined) < 2)):
         raise ValueError(
             "algorithm.kind = 'metropolis' in one dimension accepts every move of a domain wall in a fixed order and "
             "never reaches most states: use 'heat_bath'"
@@ -193,14 +204,47 @@ def _choose_update(system: System, temperature: float, update: str) -> tuple[str
                 f"algorithm.kind = 'metropolis' on {system.label}: in a fixed order it accepts every move of zero "
                 "energy and may be caught in closed classes of states on so small a lattice; use 'heat_bath'"
             )
+        elif update == "metropolis" and _is_free(system, temperature):
+            warning = (
+                f"algorithm.kind = 'metropolis' on {system.label} at T = {temperature:g}: flips that cost nothing, or "
+                "next to nothing, are accepted every time, in a fixed order, and other states may not be reached; "
+                "use 'heat_bath'"
+            )
         return update, f"{update} as asked", warning
     if shape.kind not in SAFE_FOR_METROPOLIS or system.couplings.kind != "uniform":
         return "heat_bath", "heat bath, which is never caught in closed classes of states", ""
     if small:
         return "heat_bath", "heat bath, because Metropolis in a fixed order is reducible on small lattices", ""
+    if _is_free(system, temperature):
+        return "heat_bath", "heat bath, because Metropolis accepts every flip that costs next to nothing", ""
     if hot:
         return "heat_bath", f"heat bath above T = {hot_from:g}, where Metropolis flips nearly every spin", ""
     return "metropolis", f"Metropolis up to T = {hot_from:g}, where it decorrelates faster than the heat bath", ""
+
+
+def _joined_axes(system: System) -> list[float] | None:
+    """|J| along each axis of more than one cell where it is not 0, or None where bonds do not follow axes."""
+    shape, couplings = system.shape, system.couplings
+    if shape.kind not in ("chain", *SAFE_FOR_METROPOLIS):
+        return None
+    strengths = couplings.J * shape.dimension if len(couplings.J) == 1 else couplings.J
+    if couplings.kind != "uniform":
+        strengths = (1.0,) * shape.dimension
+    return [abs(J) for J, side in zip(strengths, shape.size, strict=True) if side > 1 and J]
+
+
+def _is_free(system: System, temperature: float) -> bool:
+    """Whether flips that cost next to nothing are more than domain walls on the move: there Metropolis may be stuck.
+
+    They are where a field balances some neighbours, and where all but one of the axes are joined but weakly.
+    """
+    joined, h = _joined_axes(system) or [], system.field.uniform
+    if sum(WEAK * max(joined) < J for J in joined) < 2 or h is None:
+        return True
+    sums = np.zeros(1)
+    for J in joined:
+        sums = np.unique(np.add.outer(sums, (-2 * J, 0.0, 2 * J)))
+    return h != 0 and float(np.abs(sums - abs(h)).min()) < WEAK * temperature
 
 
 def _gains_nothing(system: System, update: str) -> str:

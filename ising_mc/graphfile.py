@@ -339,7 +339,10 @@ def _is_header(place: str, table: list[Array], base: int, n_sites: int | None) -
     if m != len(i):
         if np.any((i == m) | (j == m)):  # so m is a site, as others are
             return False, []
-        return False, [f"{place}: {line} is read as a bond, not as a header, for {len(i)} lines follow, not {_said(m)}"]
+        raise GraphFileError(
+            f"{place}: {line} would be a header of {_said(m)} bonds, but {len(i)} follow; if it is a bond, put it on a "
+            "later line"
+        )
     limit = n_sites + base if n_sites else np.inf
     known = np.any(((i == n) & (j == m)) | ((i == m) & (j == n)))
     if n == m or min(n, m) < base or max(n, m) >= limit or known:

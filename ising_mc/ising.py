@@ -22,7 +22,7 @@ Floats = NDArray[np.float64]
 RANDOM_COUPLINGS = ("pm_j", "gaussian")
 RANDOM_FIELDS = ("gaussian", "bimodal")
 FEW_MODULI = 3  # of the couplings of a file: more are treated as real numbers
-KEPT = 4  # realizations that are kept in memory
+KEPT = 2  # realizations that are kept in memory
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class FileGraph:
     @property
     def label(self) -> str:
         """Name of the system in result files: that of the file."""
-        return re.sub(r"[^\w.-]", "_", Path(self.path.split(":")[0]).stem) or "graph"
+        return re.sub(r"[^\w.-]", "_", Path(self.path.split(":")[0]).stem).strip(".") or "graph"
 
     def graph(self, seed: np.random.SeedSequence | None = None) -> Graph:
         """The graph, without directions or coordinates."""

@@ -136,6 +136,7 @@ for _axis in range(MOST_AXES):
     QUANTITIES[f"{_bond}_per_site"] = Quantity(
         "J", f"energy of the bonds of direction {_axis} per site", f"<H_{_axis}>/N", f"e{_axis}"
     )
+NOTHING = 1e-12  # a structure factor that is only the rounding of 0, over S(0)
 EQUILIBRATED = 1e-4  # p-value below which a point counts as not equilibrated
 YES, NO, UNKNOWN = 1, 0, -1
 BLOCKS = 20
@@ -254,7 +255,9 @@ def correlation_length(s0: Series, sk: Series, side: int) -> Series:
 
     Cooper, Freedman, Preston, Nucl. Phys. B 210, 210 (1982).
     """
-    length: Series = np.sqrt(s0 / sk - 1) / (2 * np.sin(np.pi / side))
+    excess = s0 / sk - 1
+    excess = np.where(sk > NOTHING * s0, excess, np.nan)  # no wave at all, but for rounding
+    length: Series = np.sqrt(excess) / (2 * np.sin(np.pi / side))
     return length
 
 

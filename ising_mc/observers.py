@@ -29,7 +29,7 @@ def refusal(name: str, system: System, replicas: int, packing: str) -> str:
         return f"the {shape.kind} lattice {shape.label} with these boundaries has no two sublattices (odd sides?)"
     if name == "structure_factor" and not any(shape.periodic):
         return f"{shape.label} has no periodic axis, and so no smallest wave vector"
-    if name == "bond_energies" and shape.directions < 2 and shape.kind != "chain":
+    if name == "bond_energies" and not shape.dimension:
         return f"the bonds of {shape.label} have no directions"
     if name in OF_PAIRS and replicas < 2:
         return "an overlap takes two replicas at least; raise grid.replicas"
@@ -108,21 +108,22 @@ def _rows(name: str, system: System) -> int:
 
 
 def observer(
-    system: System, names: Sequence[str], graph: Graph, weights: Array, strengths: Sequence[float], sublattice: Array,
+    system: System, names: Sequence[str], graph: Graph, J: Array, units: tuple[float, Array], sublattice: Array,
     rank: Array,
 ) -> Observer:  # fmt: skip
     """Plan what to count.
 
-    names: of OBSERVABLES;  weights: (m,) J of each bond as an integer number of units;  strengths: that unit, of each
-    direction;  sublattice: (n,) 0 or 1 (used for the staggered magnetization only);  rank: (n,) where the sampler
-    keeps each site.
+    names: of OBSERVABLES;  J: (m,), of each bond;  units: a unit, and J as integer numbers of it (m,);  sublattice:
+    (n,) 0 or 1 (used for the staggered magnetization only);  rank: (n,) where the sampler keeps each site.
     """
     chunks: list[Array] = []
     first, second, weight = [], [], []
     numbers: list[int] = []
     placed = 0
-    unit = np.abs(weights)
-    weighted = any(len(np.unique(unit[graph.axis == k])) > 1 for k in range(system.shape.directions))
+    unit, weights = units
+    moduli = [np.unique(np.abs(J[graph.axis == k])) for k in range(system.shape.directions)]
+    weighted = any(len(own) > 1 for own in moduli)
+    strengths = [unit if weighted else float(own.max(initial=0.0)) for own in moduli]
 
     def add(kind: int, groups: Array, count: int, bonds: bool) -> None:
         """Count by group: `groups` (n,) or (m,) sorts sites or bonds into `count` rows."""

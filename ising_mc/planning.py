@@ -12,6 +12,7 @@ from ising_mc.spec import RunSpec
 from ising_mc.store import progress_of
 
 PILOT_SECONDS = 0.3
+PILOT_SWEEPS = 4
 COPIES_OF_STATE = 4  # while it is saved
 COPIES = 12  # of the series of a point that its analysis holds at once, in 4-byte integers
 
@@ -123,6 +124,7 @@ def _pilot(unit: Unit, seed: int, every: int) -> _Pilot:
     """Sweep and measure a unit for a while."""
     sampler = unit.choice.sampler(unit.system, seed, unit.observables, unit.temperature, unit.replicas, 1)
     sampler.start(seed, unit.system.label, unit.temperature, unit.word, "random")
+    sampler.sweep(PILOT_SWEEPS)  # a Wolff sampler learns here how many clusters make a sweep
     series = sampler.record(1, 1)
     records, began = 1, time.perf_counter()
     while True:

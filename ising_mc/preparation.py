@@ -14,7 +14,7 @@ from ising_mc.kernels import classes, graphs
 from ising_mc.lattices import Graph, Lattice
 from ising_mc.observers import Observer
 from ising_mc.packed import Bonds, PackedSampler, PackedSiteSampler, Tables
-from ising_mc.real import DenseSampler, DenseTables, FixedPoint, SparseSampler, SparseTables
+from ising_mc.real import DenseSampler, DenseTables, FixedPoint, SparseSampler, SparseTables, fixed_point
 from ising_mc.square import Model, ReplicaSampler, SiteSampler, Square, site_packing_refusal
 from ising_mc.words import LANES, Sampler
 
@@ -139,12 +139,17 @@ def memory_needed(system: System, kernel: str) -> int:
         n, m = n // 64, m // 64
     if kernel == "dense":
         return spins + 25 * m + 4 * n * n + 4 * LANES * n
-    return spins + 50 * m + 40 * n + (1 << 18)
+    bond = {"packed": 70, "packed_sites": 70, "sparse": 200, "clusters": 200}[kernel]  # measured peaks, 80**3 sites
+    return spins + bond * m + 40 * n + (1 << 18)
 
 
 def most_neighbours(system: System) -> int:
     """The largest number of bonds of a site."""
-    shape = system.shape
+    return _most_neighbours(system.shape)
+
+
+@lru_cache(REMEMBERED)
+def _most_neighbours(shape: Shape) -> int:
     if isinstance(shape, Lattice):
         return shape.coordination
     return int(np.bincount(shape.data.bonds.ravel()).max())
@@ -183,8 +188,8 @@ def _prepare_packed(system: System, seed: int, names: tuple[str, ...]) -> MakeSa
     bonds = Bonds(drawn.graph.n_sites, drawn.graph.bonds, moduli, modulus, negative, np.zeros(len(modulus), np.uint8))
     colours = colour(drawn.graph)
     tables = Tables(bonds, h, colours)
-    strengths = [float(np.abs(drawn.J[drawn.graph.axis == k]).max(initial=0)) for k in range(system.shape.directions)]
-    watch = _observer(system, names, drawn, 1 - 2 * negative.astype(np.int64), strengths, colours, tables.rank)
+    fixed = fixed_point(drawn.graph.bonds, drawn.J, drawn.h, drawn.graph.n_sites) if names else None
+    watch = _observer(system, names, drawn, colours, tables.rank, fixed)
     return lambda T, update, replicas, threads: PackedSampler(tables, T, update, threads, watch)
 
 
@@ -209,7 +214,7 @@ def _prepare_packed_sites(system: System, seed: int, names: tuple[str, ...]) -> 
 def _prepare_sparse(system: System, seed: int, names: tuple[str, ...]) -> MakeSampler:
     drawn = realize(system, seed)
     tables = SparseTables(drawn.graph.n_sites, drawn.graph.bonds, drawn.J, drawn.h, colour(drawn.graph))
-    watch = _real_observer(system, names, drawn, tables.colours, tables.rank, tables.fixed)
+    watch = _observer(system, names, drawn, tables.colours, tables.rank, tables.fixed)
     return lambda T, update, replicas, threads: SparseSampler(tables, T, update, threads, watch)
 
 
@@ -218,7 +223,7 @@ def _prepare_dense(system: System, seed: int, names: tuple[str, ...]) -> MakeSam
     n = drawn.graph.n_sites
     tables = DenseTables(n, drawn.graph.bonds, drawn.J, drawn.h)
     sublattices = colour(drawn.graph) if "staggered_magnetization" in names else np.zeros(n, np.uint8)
-    watch = _real_observer(system, names, drawn, sublattices, np.arange(n, dtype=np.int32), tables.fixed)
+    watch = _observer(system, names, drawn, sublattices, np.arange(n, dtype=np.int32), tables.fixed)
     return lambda T, update, replicas, threads: DenseSampler(tables, T, update, replicas, watch)
 
 
@@ -234,25 +239,9 @@ def _prepare_clusters(system: System, seed: int, names: tuple[str, ...]) -> Make
     n = drawn.graph.n_sites
     tables = ClusterTables(n, drawn.graph.bonds, drawn.J, drawn.h, waves)
     sublattices = colour(drawn.graph) if "staggered_magnetization" in names else np.zeros(n, np.uint8)
-    watch = _real_observer(system, names, drawn, sublattices, np.arange(1, n + 1, dtype=np.int32), tables.fixed)
+    watch = _observer(system, names, drawn, sublattices, np.arange(1, n + 1, dtype=np.int32), tables.fixed)
     kinds = {"swendsen_wang": SwendsenWangSampler, "wolff": WolffSampler}
     return lambda T, update, replicas, threads: kinds[update](tables, T, replicas, threads, watch)
-
-
-def _real_observer(
-    system: System,
-    names: tuple[str, ...],
-    drawn: Realization,
-    colours: np.ndarray,
-    rank: np.ndarray,
-    fixed: FixedPoint,
-) -> Observer | None:
-    unit, weights = fixed.unit, fixed.couplings.astype(np.int64)
-    strengths = []
-    for k in range(system.shape.directions):
-        own = np.unique(np.abs(weights[drawn.graph.axis == k]))
-        strengths.append(unit * (float(own[0]) if len(own) == 1 else 1.0))
-    return _observer(system, names, drawn, weights, strengths, colours, rank)
 
 
 @lru_cache(REMEMBERED)
@@ -264,16 +253,17 @@ def has_sublattices(shape: Shape) -> bool:
 
 
 def _observer(
-    system: System, names: tuple[str, ...], drawn: Realization, weights: np.ndarray, strengths: list[float],
-    colours: np.ndarray, rank: np.ndarray,
+    system: System, names: tuple[str, ...], drawn: Realization, colours: np.ndarray, rank: np.ndarray,
+    fixed: FixedPoint | None,
 ) -> Observer | None:  # fmt: skip
-    if not names:
+    if not names or fixed is None:
         return None
     if "staggered_magnetization" in names and colours.max() > 1:
         raise ValueError(
             f"measure.observables: {system.label} is not bipartite and has no staggered magnetization; take it out"
         )
-    return observers.observer(system, names, drawn.graph, weights, strengths, colours, rank)
+    units = fixed.unit, fixed.couplings.astype(np.int64)
+    return observers.observer(system, names, drawn.graph, drawn.J, units, colours, rank)
 
 
 def colour(graph: Graph) -> np.ndarray:

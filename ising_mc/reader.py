@@ -153,7 +153,11 @@ class Reader:
                 found.append(Lattice(kind, sides, self.boundary("lattice.boundary", kind, len(sides)), degree))
             except ValueError as error:
                 raise SpecError(str(error) if isinstance(error, SpecError) else f"{key}: {error}") from error
-        no_repeats(key, [lattice.label for lattice in found])
+        no_repeats(key, [list(lattice.size) for lattice in found])
+        labels = [lattice.label for lattice in found]
+        for label in labels:
+            if labels.count(label) > 1:
+                raise SpecError(f"{key}: two systems would be named {label}; give each of them a run of its own")
         return tuple(found)
 
     def boundary(self, key: str, kind: str, dimension: int) -> tuple[bool, ...]:
@@ -221,6 +225,6 @@ def no_repeats(key: str, values: Sequence[Any]) -> None:
     """Refuse what is named twice."""
     seen = set()
     for value in values:
-        if value in seen:
+        if str(value) in seen:
             raise SpecError(f"{key} names {value} twice")
-        seen.add(value)
+        seen.add(str(value))

@@ -120,11 +120,6 @@ def read_results(path: Path, samples: bool = False) -> list[SystemResults]:
         return found
 
 
-def _content(data: h5py.Dataset) -> Array:
-    values: Array = data.asstr()[()] if data.dtype.kind == "O" else data[()]
-    return values
-
-
 @contextmanager
 def damage_told(path: Path) -> Iterator[None]:
     """Turn what HDF5 says of damaged content into a StoreError."""

@@ -1,12 +1,12 @@
 """Running one unit of work: thermalise, sweep, measure, yield.  Knows no files and no other units."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from ising_mc.algorithms import Choice, choose
+from ising_mc.algorithms import PREPARED, Choice, check_memory, choose
 from ising_mc.ising import System
 from ising_mc.observers import OF_PAIRS
 from ising_mc.preparation import KERNELS
@@ -52,17 +52,36 @@ def units_of(spec: RunSpec) -> list[Unit]:
     Raises SpecError where an algorithm cannot do a system.
     """
     units = []
+    checked = set()
     for system in spec.systems:
         for T in spec.temperatures:
             try:
                 choice = choose(system, T, spec.replicas, spec.algorithm, spec.packing, spec.kernel, spec.observables)
+                if (system.family, choice.kernel) not in checked:
+                    check_memory(system, choice.kernel, min(PREPARED + 1, len(spec.systems)))
+                    checked.add((system.family, choice.kernel))
             except ValueError as error:
-                raise SpecError(str(error)) from error
+                raise SpecError(f"{spec.prefix}{error}") from error
             per_word = KERNELS[choice.kernel].replicas_per_word
             for word in range(-(-spec.replicas // per_word)):
                 replicas = min(per_word, spec.replicas - word * per_word)
                 units.append(Unit(system, T, word, replicas, choice, spec.observables))
     return units
+
+
+def try_out(units: Sequence[Unit], spec: RunSpec, seed: int) -> None:
+    """Make the coldest sampler of the first system of each size, which shows what only drawn numbers can tell.
+
+    Raises SpecError where that cannot be: couplings too wide for their unit, a drawn graph without sublattices.
+    """
+    coldest: dict[str, Unit] = {}
+    for unit in sorted(units, key=lambda unit: unit.temperature):
+        coldest.setdefault(unit.system.family, unit)
+    for unit in coldest.values():
+        try:
+            unit.choice.sampler(unit.system, seed, unit.observables, unit.temperature, unit.replicas, 1)
+        except ValueError as error:
+            raise SpecError(f"{spec.prefix}{error}") from error
 
 
 @dataclass(frozen=True)

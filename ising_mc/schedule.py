@@ -22,7 +22,7 @@ from ising_mc.algorithms import example
 from ising_mc.observables import PointResults, analyse
 from ising_mc.reader import LARGEST_SEED
 from ising_mc.resultfile import write_result
-from ising_mc.run import Stretch, Unit, advance, units_of
+from ising_mc.run import Stretch, Unit, advance, try_out, units_of
 from ising_mc.spec import RunSpec
 from ising_mc.store import Commit, Store
 from ising_mc.words import Series
@@ -116,9 +116,11 @@ class Runner:
     threads: how many;  time_limit: seconds after which the run saves its state and stops, or None.
     """
 
-    def __init__(self, spec: RunSpec, store: Store, threads: int, time_limit: float | None, watcher: Watcher) -> None:
-        self.spec, self.store, self.threads, self.watcher = spec, store, threads, watcher
-        self.units = units_of(spec)
+    def __init__(
+        self, spec: RunSpec, units: Sequence[Unit], store: Store, threads: int, time_limit: float | None,
+        watcher: Watcher,
+    ) -> None:  # fmt: skip
+        self.spec, self.units, self.store, self.threads, self.watcher = spec, units, store, threads, watcher
         self.timings = Timings()
         self.interrupted = False
         self._stop = threading.Event()
@@ -278,13 +280,15 @@ def execute(
     cannot do what is asked, StoreError where files cannot be read or written.
     """
     watcher = watcher or Silent()
-    units_of(spec)  # refuse what cannot be done before anything is written
+    units = units_of(spec)  # refuse what cannot be done before anything is written
+    if not out.exists():
+        try_out(units, spec, spec.seed or 0)
     with Store.open(out, spec, lambda: randbelow(LARGEST_SEED + 1)) as store:
         if store.result == (spec.sweeps, spec.temperatures):
             store.remove_parts()
             return True
         began = provenance.now()
-        runner = Runner(spec, store, threads, time_limit, watcher)
+        runner = Runner(spec, units, store, threads, time_limit, watcher)
         with _signals_stop(runner):
             if not runner.run():
                 return False

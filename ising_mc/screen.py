@@ -372,6 +372,8 @@ def show_exact(
         raise ValueError(f"exact {what} needs a temperature: give -T 2.0, once or more")
     if any(not 1 / LARGEST <= T <= LARGEST for T in temperatures):
         raise ValueError(f"a temperature must be a positive number {TEMPERATURE_RANGE}")
+    if size is not None and what in ("chain", "curie_weiss") and size[1] != 1:
+        raise ValueError(f"exact {what} has one side: give -L {size[0]} 1")
     if size is not None and max(size) > LARGEST_SIDE:
         raise ValueError(f"a side must have at most {LARGEST_SIDE} sites, not {max(size)}")
     if what not in INFINITE and size is None:

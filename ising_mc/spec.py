@@ -2,7 +2,7 @@
 
 import hashlib
 import tomllib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +69,12 @@ class RunSpec:
     observables: tuple[str, ...]
     warnings: tuple[str, ...]
     text: str = field(repr=False)
+    origin: str = ""  # the path of the file
+
+    @property
+    def prefix(self) -> str:
+        """What an error begins with: the path of the file, where there is one."""
+        return f"{self.origin}: " if self.origin else ""
 
     @property
     def records(self) -> int:
@@ -86,7 +92,7 @@ class RunSpec:
             "lattice.size": [list(shape.size) for shape in shapes],
             "lattice.boundary": list(first.periodic),
             "lattice.degree": first.degree if isinstance(first, Lattice) else 0,
-            "lattice.path": first.digest if isinstance(first, FileGraph) else "",
+            "lattice.path": f"{first.label} {first.digest}" if isinstance(first, FileGraph) else "",
             "couplings.kind": couplings.kind,
             "couplings.J": list(couplings.J),
             "couplings.p": couplings.p,
@@ -119,7 +125,7 @@ def load(path: Path | str) -> RunSpec:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise SpecError(f"cannot read the run file {path}: {reason}") from error
     try:
-        return parse(text, Path(path).stem, Path(path).parent)
+        return replace(parse(text, Path(path).stem, Path(path).parent), origin=str(path))
     except SpecError as error:
         raise SpecError(f"{path}: {error}") from error
 
@@ -201,16 +207,18 @@ def _read_couplings(reader: Reader, shapes: list[Shape], data: GraphData | None,
     in_graph = data is not None and data.couplings is not None
     kind = reader.choice("couplings.kind", ("uniform", "pm_j", "gaussian", "file"), "file" if in_graph else "uniform")
     reader.only_own("couplings", kind, OWN_KEYS["couplings"])
+    own_path = reader.get("couplings.path", None) is not None
+    if in_graph and (kind != "file" or own_path):
+        because = "couplings.path is given" if own_path else f"couplings.kind = '{kind}'"
+        warnings.append(f"the couplings in the file of the lattice are not used, because {because}")
     if kind == "uniform":
         J = reader.numbers("couplings.J", 1.0)
-        directions = shapes[0].directions
-        if len(J) > 1 and len(J) != directions:
-            raise SpecError(
-                f"couplings.J = {list(J)} has {len(J)} values, but the bonds of the {shapes[0].kind} lattice have "
-                f"{directions} direction(s): give one value, or one a direction"
-            )
-        if in_graph:
-            warnings.append("the couplings in the file of the lattice are not used, because couplings.kind = 'uniform'")
+        for shape in shapes:
+            if len(J) > 1 and len(J) != shape.directions:
+                raise SpecError(
+                    f"couplings.J = {list(J)} has {len(J)} values, but the bonds of the {shape.kind} lattice "
+                    f"{shape.label} have {shape.directions} direction(s): give one value, or one a direction"
+                )
         return Couplings(J=J if len(set(J)) > 1 else J[:1])
     if kind == "pm_j":
         J = (reader.number("couplings.J", 1.0, positive=True),)
@@ -223,7 +231,7 @@ def _read_couplings(reader: Reader, shapes: list[Shape], data: GraphData | None,
         if sigma < 0:
             raise SpecError(f"couplings.sigma must not be negative, as {sigma:g} is")
         return Couplings(kind, mean=reader.number("couplings.mean", 0.0), sigma=sigma)
-    if reader.get("couplings.path", None) is not None:
+    if own_path:
         path, found = reader.graph("couplings.path", "couplings.one_based", shapes)
         values = _on_bonds_of(path, found, shapes)
     elif data is None:

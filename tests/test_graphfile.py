@@ -248,7 +248,6 @@ def test_largest_site_number(tmp_path: Path) -> None:
         ("4 3\n1 2\n2 3\n3 1\n", True, 4, 3, "numbers of sites and bonds"),
         ("4 3\n1 2\n2 3\n3 4\n", True, 4, 3, ""),  # as a bond, there twice
         ("4 3\n1 2\n2 3\n2 4\n", False, 5, 4, "site 0"),  # 4 is a site, so this is no header
-        ("9 7\n0 1\n1 2\n", False, 10, 3, "read as a bond"),
         ("9 1\n0 1\n1 2\n", False, 10, 3, ""),
         ("0 1\n1 2\n2 3\n", False, 4, 3, ""),
         ("# c\n2 1\n# c\n\n0 1\n", False, 2, 1, "line 2: '2 1'"),
@@ -262,6 +261,11 @@ def test_first_line(content: str, one_based: bool, n: int, m: int, warning: str,
     assert (graph.n_sites, len(graph.bonds)) == (n, m)
     assert len(graph.warnings) == bool(warning)
     assert all(warning in sentence and "g.txt" in sentence for sentence in graph.warnings)
+
+
+def test_a_list_shorter_than_its_first_line_says_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(GraphFileError, match="line 1: '9 7' would be a header of 7 bonds, but 2 follow"):
+        read_graph(text("9 7\n0 1\n1 2\n")(tmp_path))
 
 
 def test_number_of_sites_settles_the_first_line(tmp_path: Path) -> None:

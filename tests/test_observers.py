@@ -8,7 +8,7 @@ import pytest
 from ising_mc import observers
 from ising_mc.algorithms import choose
 from ising_mc.graphfile import GraphData
-from ising_mc.ising import Couplings, Field, FileGraph, System, realize
+from ising_mc.ising import Couplings, Field, FileGraph, FileValues, System, realize
 from ising_mc.lattices import Lattice
 from ising_mc.observables import analyse
 from ising_mc.observers import OBSERVABLES
@@ -23,6 +23,13 @@ def lattice(kind: str, *size: int, boundary: tuple[bool, ...] = ()) -> Lattice:
     return Lattice(kind, size, boundary or (True,) * len(size))
 
 
+def from_file(shape: Lattice, values: np.ndarray) -> System:
+    return System(shape, Couplings("file", file=FileValues("J", str(values), values)))
+
+
+SQUARE = lattice("square", 4, 6)
+TWO_MODULI = np.random.default_rng(1).choice([1.0, -1.0, 2.0], SQUARE.n_bonds)
+ONE_CONSTANT = np.where(SQUARE.graph().axis == 0, -0.3, np.random.default_rng(2).normal(size=SQUARE.n_bonds))
 CASES: dict[str, tuple[System, tuple[str, ...]]] = {
     "square": (System(lattice("square", 4, 6)), OBSERVABLES),
     "square, anisotropic, one open axis": (
@@ -36,6 +43,9 @@ CASES: dict[str, tuple[System, tuple[str, ...]]] = {
         System(lattice("triangular", 3, 7), field=Field("gaussian", 0.5), sample=1),
         tuple(name for name in OBSERVABLES if name != "staggered_magnetization"),
     ),
+    "square, two moduli": (from_file(SQUARE, TWO_MODULI), OBSERVABLES),
+    "square, one axis constant": (from_file(SQUARE, ONE_CONSTANT), OBSERVABLES),
+    "ring of many dimensions": (System(lattice("hypercubic", 12)), ("bond_energies",)),
     "complete, Gaussian": (
         System(Lattice("complete", (30,)), Couplings("gaussian"), sample=0),
         ("overlap", "link_overlap"),
@@ -44,7 +54,7 @@ CASES: dict[str, tuple[System, tuple[str, ...]]] = {
 RUNS = [
     (name, kernel)
     for name in CASES
-    for kernel in ("packed", "sparse", "dense")
+    for kernel in ("packed", "sparse", "dense", "clusters")
     if kernel != "packed" or not KERNELS["packed"].refusal(CASES[name][0])
 ]
 
@@ -92,16 +102,20 @@ def brute_force(system: System, spins: np.ndarray, names: tuple[str, ...]) -> Se
 @pytest.mark.parametrize(("name", "kernel"), RUNS, ids=[f"{name}, {kernel}" for name, kernel in RUNS])
 def test_series_are_what_the_spins_say(name: str, kernel: str) -> None:
     system, names = CASES[name]
-    choice = choose(system, 2.0, 64, "heat_bath", kernel=kernel, names=names)
+    choice = choose(system, 2.0, 64, KERNELS[kernel].updates[-1], kernel=kernel, names=names)
     sampler = choice.sampler(system, SEED, names, 2.0, 64, 1)
     sampler.start(SEED, "observed", 2.0, 0, "random")
     for every in (1, 2):
         series = sampler.record(1, every)
         spins = 2 * unpack(sampler.get_spins()).astype(np.int64).T - 1  # type: ignore[attr-defined]
         expected = brute_force(system, spins, names)
-        assert set(series) - {"energy", "magnetization"} == set(expected)
+        improved = {own for own in series if own.startswith("improved") or "cluster" in own}
+        assert set(series) - {"energy", "magnetization"} - improved == set(expected)
         for own, values in expected.items():
             np.testing.assert_allclose(series[own][:, 0], values, rtol=1e-6, atol=1e-6, err_msg=own)
+        if "bond_energies" in names and system.field.uniform == 0:
+            bonds = sum(series[f"bond_energy_axis{axis}"] for axis in range(system.shape.directions))
+            np.testing.assert_allclose(bonds, series["energy"], rtol=1e-6, atol=1e-6)
 
 
 def test_many_measurements_are_in_order() -> None:

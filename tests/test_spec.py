@@ -6,8 +6,11 @@ import numpy as np
 import pytest
 from helpers import assert_refused, cli, toml, write
 
+from ising_mc import algorithms
 from ising_mc.ising import realize
+from ising_mc.preparation import memory_needed
 from ising_mc.reader import SpecError
+from ising_mc.run import units_of
 from ising_mc.spec import KEYS, load, parse
 from ising_mc.template import ISING
 
@@ -243,6 +246,36 @@ REFUSED = {
         "couplings.J",
         "3 direction(s)",
     ),
+    "two couplings for the second size": (
+        toml(lattice__kind='"hypercubic"', lattice__size="[[4, 4], [6, 6, 6]]", couplings__J="[1, 2]"),
+        "couplings.J",
+        "L6 have 3 direction(s)",
+    ),
+    "Metropolis on a line of many dimensions": (
+        toml(lattice__kind='"hypercubic"', lattice__size="[[16]]", algorithm__kind='"metropolis"'),
+        "algorithm.kind",
+        "one dimension",
+    ),
+    "Metropolis on uncoupled chains": (
+        toml(lattice__size="16", couplings__J="[1, 0]", algorithm__kind='"metropolis"'),
+        "algorithm.kind",
+        "one dimension",
+    ),
+    "Metropolis on rings": (
+        toml(lattice__kind='"random_regular"', lattice__size="16", lattice__degree="2", algorithm__kind='"metropolis"'),
+        "algorithm.kind",
+        "one dimension",
+    ),
+    "observables on too large a lattice": (
+        toml(lattice__size="32768", measure__observables='["overlap"]'),
+        "L32768",
+        "too large for packing by replicas",
+    ),
+    "two systems of one name": (
+        toml(lattice__kind='"hypercubic"', lattice__size="[[4, 4], [4, 4, 4]]"),
+        "lattice.size",
+        "two systems would be named L4",
+    ),
     "p beyond 1": (toml(couplings__kind='"pm_j"', couplings__p="1.5"), "couplings.p", "1.5"),
     "p without pm_j": (toml(couplings__p="0.5"), "couplings.p", "pm_j"),
     "sigma below 0": (toml(couplings__kind='"gaussian"', couplings__sigma="-1"), "couplings.sigma"),
@@ -347,6 +380,84 @@ def test_couplings_that_are_not_used_are_told_of(tmp_path: Path) -> None:
     path = write(tmp_path, graph_text(couplings__kind='"uniform"', couplings__J="2.0"))
     result = cli("run", path, "-o", tmp_path / "out.h5")
     assert "warning: the couplings in the file of the lattice are not used" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("kind", "because"),
+    [('"pm_j"', "couplings.kind = 'pm_j'"), ('"gaussian"', "'gaussian'"), ('"file"', "couplings.path is given")],
+)
+def test_a_third_column_is_not_ignored_silently(kind: str, because: str, tmp_path: Path) -> None:
+    for name in ("graph.txt", "other.txt"):
+        (tmp_path / name).write_text(FILES["graph.txt"])
+    path = '"other.txt"' if "path" in because else None
+    (warning,) = load(write(tmp_path, graph_text(couplings__kind=kind, couplings__path=path))).warnings
+    assert because in warning
+
+
+def test_a_renamed_graph_is_another_system(tmp_path: Path) -> None:
+    """Its name is in the keys of the data: to go on under another name would lose what is there."""
+    (tmp_path / "graph.txt").write_text(FILES["graph.txt"])
+    out = tmp_path / "out.h5"
+    assert cli("run", write(tmp_path, graph_text()), "-o", out, "--quiet").exit_code == 0
+    (tmp_path / "graph.txt").rename(tmp_path / "renamed.txt")
+    path = write(tmp_path, graph_text(lattice__path='"renamed.txt"'))
+    assert_refused(cli("run", path, "-o", out), "lattice.path was")
+
+
+def test_a_graph_named_by_dots_has_a_label(tmp_path: Path) -> None:
+    (tmp_path / "..txt").write_text(FILES["graph.txt"])
+    assert load(write(tmp_path, graph_text(lattice__path='"..txt"'))).systems[0].label == "graph"
+
+
+def test_drawn_graphs_without_sublattices_are_refused_at_the_start(tmp_path: Path) -> None:
+    text = toml(
+        lattice__kind='"random_regular"', lattice__size="40", measure__observables='["staggered_magnetization"]'
+    )
+    path = write(tmp_path, text)
+    result = cli("run", path, "-o", tmp_path / "out.h5")
+    assert_refused(result, str(path), "not bipartite")
+    assert "temperatures x" not in result.stderr
+    assert not (tmp_path / "out.h5.parts").exists()
+
+
+def auto(**changes: str) -> str:
+    return toml(grid__temperatures="[1.0]", algorithm__kind='"auto"', **changes)
+
+
+@pytest.mark.parametrize(
+    ("text", "update"),
+    [
+        (auto(lattice__size="16"), "metropolis"),
+        (auto(lattice__size="16", couplings__J="[1, 0.3]"), "metropolis"),
+        (auto(lattice__size="16", couplings__J="[1, 0]"), "heat_bath"),
+        (auto(lattice__size="16", couplings__J="[1, 1e-9]"), "heat_bath"),
+        (auto(lattice__kind='"hypercubic"', lattice__size="[[16]]"), "heat_bath"),
+        (auto(lattice__kind='"cubic"', lattice__size="16", couplings__J="[1, 0, 0]"), "heat_bath"),
+        (auto(lattice__kind='"cubic"', lattice__size="16", couplings__J="[1, 1, 0]"), "metropolis"),
+        (auto(lattice__size="16", couplings__J="-1.0", field__B="4"), "heat_bath"),
+        (auto(lattice__size="16", couplings__J="-1.0", field__B="1"), "metropolis"),
+        (auto(lattice__kind='"cubic"', lattice__size="16", couplings__J="-1.0", field__B="6"), "heat_bath"),
+    ],
+)
+def test_auto_knows_where_metropolis_is_stuck(text: str, update: str) -> None:
+    assert {unit.choice.update for unit in units_of(parse(text))} == {update}
+
+
+def test_metropolis_where_it_may_be_stuck_is_warned_of() -> None:
+    text = toml(lattice__size="16", couplings__J="-1.0", field__B="4", algorithm__kind='"metropolis"')
+    assert all("cost nothing" in unit.choice.warning for unit in units_of(parse(text)))
+
+
+def test_memory_of_several_systems_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tables of two systems are kept while those of a third are made."""
+    one, four = (parse(toml(lattice__kind='"cubic"', couplings__kind='"gaussian"', lattice__size="8")
+        .replace("[couplings]", f"[couplings]\ndisorder_samples = {k}")) for k in (1, 4))  # fmt: skip
+    needed = memory_needed(one.systems[0], "sparse")
+    assert needed > 200 * one.systems[0].shape.n_bonds
+    monkeypatch.setattr(algorithms, "available_memory", lambda: 2 * needed)
+    units_of(one)
+    with pytest.raises(SpecError, match="3 systems like L8_d000 at a time"):
+        units_of(four)
 
 
 def test_disorder_is_drawn_by_seed_and_sample() -> None:
