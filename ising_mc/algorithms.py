@@ -34,6 +34,7 @@ PREPARED = 2  # systems whose tables are kept in memory: units of work come syst
 WEAK = 0.1  # a coupling below this share of the largest hardly joins what it couples
 UPDATES = (*LOCAL_UPDATES, *CLUSTER_UPDATES)
 PACKINGS = ("replicas", "sites")
+CLIMBERS = ("packed", "sparse", "dense")  # kernels whose lanes can exchange their temperatures
 
 
 def example(kernel: str, threads: int) -> System:
@@ -87,12 +88,14 @@ def choose(
     packing: str = "auto",
     kernel: str = "auto",
     names: tuple[str, ...] = (),
+    exchange: bool = False,
 ) -> Choice:
     """Resolve "auto" by system, replicas and temperature.
 
-    names: what is observed beside energy and magnetization.  Raises ValueError where what is asked for cannot be done.
+    names: what is observed beside energy and magnetization;  exchange: whether temperatures are exchanged between
+    replicas.  Raises ValueError where what is asked for cannot be done.
     """
-    kernel, why_kernel = _choose_kernel(system, replicas, packing, kernel, names, update)
+    kernel, why_kernel = _choose_kernel(system, replicas, packing, kernel, names, update, exchange)
     for name in names:
         refusal = observers.refusal(name, system, replicas, KERNELS[kernel].packing)
         if not refusal and name == "staggered_magnetization" and not has_sublattices(system.shape):
@@ -116,18 +119,22 @@ def check_memory(system: System, kernel: str, copies: int) -> None:
 
 @lru_cache(PREPARED)
 def _choose_kernel(
-    system: System, replicas: int, packing: str, kernel: str, names: tuple[str, ...], update: str
+    system: System, replicas: int, packing: str, kernel: str, names: tuple[str, ...], update: str, exchange: bool
 ) -> tuple[str, str]:
     if kernel != "auto":
         refusal = KERNELS[kernel].refusal(system) or _not_among(update, KERNELS[kernel].updates)
         if not refusal and names and kernel == "square":
             refusal = "it measures energy and magnetization only"
+        if not refusal and exchange and kernel not in CLIMBERS:
+            refusal = f"temperatures are exchanged by {', '.join(CLIMBERS)} only"
         if refusal:
             raise ValueError(f"algorithm.kernel = '{kernel}' cannot do {system.label}: {refusal}; use 'auto'")
         if packing not in ("auto", KERNELS[kernel].packing):
             raise ValueError(f"algorithm.kernel = '{kernel}' packs by {KERNELS[kernel].packing}, not by {packing}")
         return kernel, f"{KERNELS[kernel].what}, as asked"
     able = [name for name, own in KERNELS.items() if not own.refusal(system) and not _not_among(update, own.updates)]
+    if exchange:
+        able = [name for name in able if name in CLIMBERS]
     by_sites = [name for name in able if KERNELS[name].packing == "sites"]
     by_replicas = [name for name in able if KERNELS[name].packing == "replicas" and not (names and name == "square")]
     if not is_dense(system) and len(by_replicas) > 1 and "dense" in by_replicas:
@@ -152,6 +159,8 @@ def _choose_kernel(
         why = "what observables are measured on" if names else f"what '{update}' takes"
         raise ValueError(f"{system.label} is too large for packing by replicas, {why}: {too_large(system)}")
     name = by_replicas[0]
+    if exchange:
+        return name, KERNELS[name].what
     words = -(-replicas // LANES)
     idle = words * LANES - replicas
     return name, f"{KERNELS[name].what}: {words} word(s)" + (f", {idle} bits idle" if idle else "")

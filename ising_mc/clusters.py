@@ -171,7 +171,7 @@ class ClusterSampler:
     def _measure(
         self, measurements: int, every: int, observer: Observer | None
     ) -> tuple[NDArray[np.int64], NDArray[np.int32], Array, NDArray[np.int64]]:
-        rows, work = (observer.rows, observer.work) if observer else (0, NO_WORK)
+        rows, work = (observer.rows, observer.work()) if observer else (0, NO_WORK)
         energies = np.empty((measurements, LANES), np.int64)
         ups = np.empty((measurements, LANES), np.int32)
         moments = np.zeros((measurements, self.moments + len(self.tables.waves), LANES))

@@ -16,8 +16,10 @@ OBSERVABLES = ("staggered_magnetization", "structure_factor", "bond_energies", "
 OF_PAIRS = ("overlap", "link_overlap")  # of two replicas
 MOST_SITES = 2**31
 Array = NDArray[Any]
-Work = tuple[Array, Array, Array, Array]
-NO_WORK: Work = (np.zeros((0, 4), np.int64), np.zeros(0, np.int32), np.zeros(0, np.int32), np.zeros(0, np.int64))
+Work = tuple[Array, Array, Array, Array, Array]
+NO_PAIRS = np.zeros((0, 2), np.uint64)
+_NOBODY = np.zeros(0, np.int32)
+NO_WORK: Work = (np.zeros((0, 4), np.int64), _NOBODY, _NOBODY, np.zeros(0, np.int64), NO_PAIRS)
 
 
 def refusal(name: str, system: System, replicas: int, packing: str) -> str:
@@ -55,10 +57,9 @@ class Observer:
     strengths: tuple[float, ...]
     weighted: bool
 
-    @property
-    def work(self) -> Work:
-        """The arguments of the kernel."""
-        return self.chunks, self.first, self.second, self.weight
+    def work(self, pairs: Array = NO_PAIRS) -> Work:
+        """The arguments of the kernel; pairs: lanes whose overlap is wanted, where they are not 2k and 2k + 1."""
+        return self.chunks, self.first, self.second, self.weight, pairs
 
     def series(self, counts: Array) -> Series:
         """Time series, (replica, measurement) or (pair, measurement) each, from counts (measurements, rows, 64)."""

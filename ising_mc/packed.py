@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ising_mc import streams
-from ising_mc.kernels import bernoulli, classes, counting, graphs, packed
+from ising_mc.kernels import bernoulli, classes, counting, graphs, packed, tempering
 from ising_mc.kernels._jit import use_threads
 from ising_mc.observers import NO_WORK, Observer
+from ising_mc.tempering import NO_LADDER, Ladder
 from ising_mc.words import (
     ALL,
     LANES,
@@ -233,7 +234,8 @@ class PackedSampler:
         threads: int = 1,
         observer: Observer | None = None,
     ) -> None:
-        self.tables, self.threads, self.observer = tables, threads, observer
+        self.tables, self.threads, self.observer, self.ladder = tables, threads, observer, NO_LADDER
+        self.update = update
         self.model = tables.model(np.atleast_1d(np.asarray(temperatures, np.float64)), update)
         bands = tables.bands.shape[1] - 1
         self.spins = aligned_zeros(tables.n)
@@ -271,12 +273,30 @@ class PackedSampler:
     def sweep(self, sweeps: int) -> None:
         """Do some sweeps without measuring."""
         if sweeps:
-            self.count(1, sweeps, observe=False)
+            self.repeat(1, sweeps)
+
+    def repeat(self, times: int, every: int) -> None:
+        """Do `times` times `every` sweeps without measuring; temperatures are exchanged, where they are."""
+        self.count(times, every, observe=False)
+
+    def climb(self, ladder: Ladder) -> None:
+        """Exchange temperatures from now on."""
+        tables = self.tables
+        ladder.weights = np.array([*(2 * J for J in tables.moduli), -2 * tables.h])
+        models = [tables.model(np.atleast_1d(T), self.update)[0].ravel() for T in ladder.temperatures]
+        ladder.digits = np.array(models)
+        self.ladder = ladder
+
+    def take_places(self) -> None:
+        """Take the temperatures of the lanes from the ladder."""
+        tempering.set_thresholds(self.ladder.state, self.ladder.digits, np.uint64(self.ladder.count), self.model[0])
 
     def count(self, measurements: int, every: int, observe: bool = True) -> tuple[Counts, Counts, Counts]:
         """Unsatisfied bonds (measurements, moduli, 64), up spins (measurements, 64), and what the observer counts."""
         tables = self.tables
-        rows, work = (self.observer.rows, self.observer.work) if self.observer and observe else (0, NO_WORK)
+        rows, work = 0, NO_WORK
+        if self.observer and observe:
+            rows, work = self.observer.rows, self.observer.work(self.ladder.pairs)
         unsatisfied, counts = (np.empty((measurements, k, LANES), np.int64) for k in (len(tables.moduli), rows))
         ups = np.empty((measurements, LANES), np.int64)
         kernel: Any = packed.sample
@@ -285,7 +305,7 @@ class PackedSampler:
             kernel = packed.sample_parallel
         kernel(
             self.spins, tables.blocks, tables.tables, tables.patterns, self.model, tables.bands, self.scratches,
-            self.counters, tables.width, every, unsatisfied, ups, work, counts,
+            self.counters, tables.width, every, unsatisfied, ups, work, counts, self.ladder.plan(measurements),
         )  # fmt: skip
         return unsatisfied, ups, counts
 

@@ -9,7 +9,7 @@ from ising_mc.preparation import KERNELS, memory_needed
 from ising_mc.run import Unit, units_of
 from ising_mc.schedule import SEGMENT_BYTES, UNIT_BYTES
 from ising_mc.spec import RunSpec
-from ising_mc.store import progress_of
+from ising_mc.store import progress_of, with_its_ladder
 
 PILOT_SECONDS = 0.3
 PILOT_SWEEPS = 4
@@ -122,7 +122,7 @@ class _Pilot:
 
 def _pilot(unit: Unit, seed: int, every: int) -> _Pilot:
     """Sweep and measure a unit for a while."""
-    sampler = unit.choice.sampler(unit.system, seed, unit.observables, unit.temperature, unit.replicas, 1)
+    sampler = unit.sampler(seed, 1)
     sampler.start(seed, unit.system.label, unit.temperature, unit.word, "random")
     sampler.sweep(PILOT_SWEEPS)  # a Wolff sampler learns here how many clusters make a sweep
     series = sampler.record(1, 1)
@@ -158,9 +158,12 @@ def progress_table(spec: RunSpec, out: Path) -> list[SystemProgress]:
 
     Raises StoreError where they are damaged or belong to another run.
     """
+    if spec.ladder == "auto" and spec.exchange_every:
+        spec = with_its_ladder(spec, out) or spec
     store = progress_of(out, spec)
     end = spec.thermalization + spec.sweeps
     table: dict[tuple[str, float], list[int]] = {}
     for unit in units_of(spec):
-        table.setdefault((unit.system.label, unit.temperature), []).append(min(end, store.done(unit.key)))
+        for T in unit.ladder or (unit.temperature,):
+            table.setdefault((unit.system.label, T), []).append(min(end, store.done(unit.key)))
     return [SystemProgress(label, T, sum(done), end * len(done)) for (label, T), done in table.items()]

@@ -16,6 +16,7 @@ from ising_mc import streams
 from ising_mc.kernels import dense, logistic, sparse
 from ising_mc.kernels._jit import use_threads
 from ising_mc.observers import NO_WORK, Observer, Work
+from ising_mc.tempering import NO_LADDER, Ladder
 from ising_mc.words import LANES, Series, State, aligned_zeros, magnetization, start_mask
 
 Words = NDArray[np.uint64]
@@ -82,11 +83,7 @@ def set_temperatures(scratches: Words, unit: float, temperature: ArrayLike, upda
     T = np.broadcast_to(np.asarray(temperature, np.float64), LANES)
     if not np.all(T > 0):
         raise ValueError("temperatures must be positive")
-    scale = np.minimum(2 * unit / (T * log(2)), NEVER)
-    limit = np.minimum(np.ceil(NEVER / np.maximum(scale, 2.0**-40)), 2**LOCAL_FIELD_BITS).astype(np.int32)
-    signed = scale if update == "heat_bath" else -scale
-    high = signed.astype(np.float32)
-    low = (signed - high).astype(np.float32)
+    limit, high, low = _settings(unit, T, update == "heat_bath")
     integers, floats = scratches.view(np.int32), scratches.view(np.float32)
     for section, target, values in (
         (logistic.LIMIT, integers, limit),
@@ -94,6 +91,15 @@ def set_temperatures(scratches: Words, unit: float, temperature: ArrayLike, upda
         (logistic.SCALE_LOW, floats, low),
     ):
         target[:, int(section) : int(section) + LANES] = values
+
+
+def _settings(unit: float, T: Any, heat_bath: bool) -> tuple[Any, Any, Any]:
+    """LIMIT, SCALE and SCALE_LOW of temperatures."""
+    scale = np.minimum(2 * unit / (T * log(2)), NEVER)
+    limit = np.minimum(np.ceil(NEVER / np.maximum(scale, 2.0**-40)), 2**LOCAL_FIELD_BITS).astype(np.int32)
+    signed = scale if heat_bath else -scale
+    high = signed.astype(np.float32)
+    return limit, high, (signed - high).astype(np.float32)
 
 
 class SparseTables:
@@ -151,7 +157,7 @@ class _Lanes:
     def __init__(
         self, tables: SparseTables | DenseTables, temperature: ArrayLike, update: str, observer: Observer | None
     ) -> None:
-        self.order, self.fixed, self.observer = tables.order, tables.fixed, observer
+        self.order, self.fixed, self.observer, self.ladder = tables.order, tables.fixed, observer, NO_LADDER
         coldest = float(np.min(temperature))
         if 2 * tables.fixed.error > ROUNDING * coldest > 0:
             raise ValueError(
@@ -198,6 +204,22 @@ class _Lanes:
         """Do some sweeps without measuring."""
         self.sample(1, sweeps)
 
+    def repeat(self, times: int, every: int) -> None:
+        """Do `times` times `every` sweeps without measuring; temperatures are exchanged, where they are."""
+        self.sample(times, every)
+
+    def climb(self, ladder: Ladder) -> None:
+        """Exchange temperatures from now on."""
+        ladder.weights = np.array([self.fixed.unit])
+        settings = [_settings(self.fixed.unit, np.float64(T), self.heat_bath) for T in ladder.temperatures]
+        ladder.settings = np.array([[int(value.view(np.int32)) for value in own] for own in settings], np.int32)
+        self.ladder = ladder
+
+    def take_places(self) -> None:
+        """Take the temperatures of the lanes from the ladder."""
+        update = "heat_bath" if self.heat_bath else "metropolis"
+        set_temperatures(self.scratches, self.fixed.unit, self.ladder.of_lanes(), update)
+
     def sample(self, measurements: int, every: int) -> tuple[NDArray[Any], NDArray[np.int32]]:
         """Total energies and up spins, (measurements, 64) each, one measurement after every `every` sweeps.
 
@@ -216,7 +238,7 @@ class _Lanes:
     def _count(
         self, measurements: int, every: int, observer: Observer | None
     ) -> tuple[NDArray[Any], NDArray[np.int32], NDArray[np.int64]]:
-        rows, work = (observer.rows, observer.work) if observer else (0, NO_WORK)
+        rows, work = (observer.rows, observer.work(self.ladder.pairs)) if observer else (0, NO_WORK)
         energies = np.empty((measurements, LANES), np.int64)
         ups = np.empty((measurements, LANES), np.int32)
         counts = np.empty((measurements, rows, LANES), np.int64)
@@ -264,7 +286,7 @@ class SparseSampler(_Lanes):
             kernel = sparse.sample_parallel
         kernel(
             self.spins, self.graph, self.scratches, self.costs, self.heat_bath, every, self.energy, energies, ups, work,
-            counts,
+            counts, self.ladder.plan(len(ups)),
         )  # fmt: skip
 
 
@@ -327,7 +349,7 @@ class DenseSampler(_Lanes):
     ) -> None:
         dense.sample(
             self.spins, self.steps, self.fields, self.work, self.heat_bath, self.used, every, self.energy, energies,
-            ups, work, counts,
+            ups, work, counts, self.ladder.plan(len(ups)),
         )  # fmt: skip
 
 

@@ -11,6 +11,7 @@
         timeseries/specific_heat(temperature, replica, block)
         results/X(temperature), X_error, X_tau_int, equilibrated, equilibration_p_value, update
         final/spins(temperature, word, site), random_state(temperature, word, band, generator), done
+        tempering/swap_rate(temperature), energy_overlap, round_trips(copy)    of ladders; final/ then is (word, ...)
     /disorder/L8/            averages over the samples L8_d000, L8_d001, ... of a disorder
         temperature
         results/X(temperature), X_error (of the average, from sample to sample), X_thermal_error
@@ -26,6 +27,7 @@ import zlib
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -48,6 +50,7 @@ from ising_mc.results import SCHEMA_VERSION, StoreError, first_line
 from ising_mc.run import Unit
 from ising_mc.spec import RunSpec
 from ising_mc.streams import SAMPLER_VERSION
+from ising_mc.tempering import histogram_overlap, swap_rates, swaps_of
 from ising_mc.words import Series, State
 
 CONVENTIONS = "ising_mc-2"
@@ -63,8 +66,8 @@ class Source(Protocol):
 
     seed: int
 
-    def series(self, key: str) -> Series:
-        """Time series of a unit, (replica, measurement) each."""
+    def series(self, key: str, part: tuple[int, int] | None = None) -> Series:
+        """Time series of a unit, (replica, measurement) each; part: of temperature t of the K of its ladder."""
 
     def state(self, key: str) -> State | None:
         """The state of a unit after its last sweep."""
@@ -139,8 +142,9 @@ class _SystemWriter:
 
     def __init__(self, source: Source, spec: RunSpec, units: list[Unit], group: h5py.Group, threads: int) -> None:
         self.source, self.spec, self.group, self.threads = source, spec, group, threads
-        self.points = [[unit for unit in units if unit.temperature == T] for T in spec.temperatures]
+        self.points = [[unit for unit in units if unit.temperature == T or unit.ladder] for T in spec.temperatures]
         self.example = units[0]
+        self.ladder = self.example.ladder
 
     def write(self, analyse: Analysis, tick: Callable[[], None]) -> list[PointResults]:
         self.group.attrs.update(describe(self.example.system))
@@ -150,6 +154,8 @@ class _SystemWriter:
             replicas_per_word=max(unit.replicas for unit in self.points[0]),
             thermalization=self.spec.thermalization,
         )
+        if self.ladder:
+            self.group.attrs["exchange_every"] = self.spec.exchange_every
         self._write_scales()
         group = self.group.create_group("timeseries")
         series = {
@@ -175,16 +181,20 @@ class _SystemWriter:
                 tick()
         self._write_results(results)
         self._write_final()
+        if self.ladder:
+            self._write_tempering(series["energy"])
         return results
 
     def _series(self, t: int) -> Series:
         """All series of one temperature, of all its units."""
-        parts = [self.source.series(unit.key) for unit in self.points[t]]
+        ladder = self.ladder
+        own = (ladder.index(self.spec.temperatures[t]), len(ladder)) if ladder else None
+        parts = [self.source.series(unit.key, own) for unit in self.points[t]]
         return {name: np.concatenate([part[name] for part in parts])[:, : self.spec.records] for name in parts[0]}
 
     def _prepare(self, t: int, datasets: dict[str, h5py.Dataset], analyse: Analysis) -> "_Point":
         """All of one temperature that needs no file: read its series, analyse and compress them."""
-        unit, series = self.points[t][0], self._series(t)
+        unit, series = replace(self.points[t][0], temperature=self.spec.temperatures[t]), self._series(t)
         return _Point(
             analyse(series, unit),
             running_specific_heat(series["energy"].astype(np.float64), unit.system.n_sites, unit.temperature),
@@ -271,7 +281,7 @@ class _SystemWriter:
         lengths = (words, *example.spins.shape, *example.random.shape)
         for name, length in zip(names, lengths, strict=True):
             self._scale(name, np.arange(length), Quantity("1", f"{name} of words", "", ""), group)
-        shape = (len(self.points), words)
+        shape = (words,) if self.ladder else (len(self.points), words)
         spins = group.create_dataset("spins", (*shape, *example.spins.shape), np.uint64)
         random = group.create_dataset("random_state", (*shape, *example.random.shape), np.uint64)
         done = group.create_dataset("done", shape, np.int64)
@@ -283,15 +293,51 @@ class _SystemWriter:
             (random, ("word", "band", "generator")),
             (done, ("word",)),
         ):
-            dataset.dims[0].attach_scale(self.group["temperature"])
-            for axis, dimension in enumerate(dimensions, start=1):
+            if not self.ladder:
+                dataset.dims[0].attach_scale(self.group["temperature"])
+            for axis, dimension in enumerate(dimensions, start=len(shape) - 1):
                 dataset.dims[axis].attach_scale(group[dimension])
-        for t, units in enumerate(self.points):
+        for t, units in enumerate(self.points[:1] if self.ladder else self.points):
             for unit in units:
                 state = self.source.state(unit.key)
                 assert state is not None
-                spins[t, unit.word], random[t, unit.word] = state.spins, state.random
-                done[t, unit.word] = self.source.done(unit.key)
+                place = unit.word if self.ladder else (t, unit.word)
+                spins[place], random[place] = state.spins, state.random
+                done[place] = self.source.done(unit.key)
+
+    def _write_tempering(self, energy: h5py.Dataset) -> None:
+        """How temperatures were exchanged, from the last states, and how far the energies of neighbours overlap."""
+        states = [self.source.state(unit.key) for unit in self.points[0]]
+        found = [swaps_of(state, len(self.ladder)) for state in states if state is not None]
+        group = self.group.create_group("tempering")
+        order = [self.ladder.index(T) for T in self.spec.temperatures]
+        rates, errors = swap_rates(found)
+        overlap = np.full(len(self.ladder), np.nan)
+        places = np.argsort(order)
+        for t in range(len(self.ladder) - 1):
+            overlap[t] = histogram_overlap(energy[places[t]], energy[places[t + 1]])
+        neighbour = "with the next hotter temperature (NaN at the hottest)"
+        for name, values, quantity in (
+            ("swap_rate", rates, Quantity("1", f"share of swaps accepted {neighbour}", "accepted / attempted", "A")),
+            ("swap_rate_error", errors, Quantity("1", "error of the swap rate", "from ladder to ladder", "A")),
+            ("energy_overlap", overlap, Quantity("1", f"overlap {neighbour}", "sum_E min(p_T(E), p_T'(E))", "")),
+        ):
+            dataset = group.create_dataset(name, data=values[order])
+            _describe(dataset, quantity)
+            dataset.dims[0].attach_scale(self.group["temperature"])
+        trips, times = (np.concatenate([getattr(own, name) for own in found]) for name in ("trips", "trip_time"))
+        lanes = Quantity("1", "copy of the system that wanders between temperatures", "", "")
+        self._scale("copy", np.arange(len(trips)), lanes, group)
+        every = self.spec.exchange_every
+        with np.errstate(invalid="ignore"):
+            mean_time = times / trips * every
+        for name, values, quantity in (
+            ("round_trips", trips, Quantity("1", "round trips from the hottest to the coldest and back", "", "")),
+            ("round_trip_time", mean_time, Quantity("sweeps", "mean time of its round trips", "NaN without any", "")),
+        ):
+            dataset = group.create_dataset(name, data=values)
+            _describe(dataset, quantity)
+            dataset.dims[0].attach_scale(group["copy"])
 
 
 def describe(system: System) -> dict[str, Any]:

@@ -1,8 +1,8 @@
 """Reading result files; how they are laid out stands in `resultfile`."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +60,7 @@ class SystemResults:
     temperatures: Array
     columns: dict[str, Array]
     samples: int = 0
+    tempering: dict[str, Array] = field(default_factory=dict)
 
     @property
     def is_pure_square(self) -> bool:
@@ -115,8 +116,9 @@ def read_results(path: Path, samples: bool = False) -> list[SystemResults]:
                 for name, data in group["results"].items()
             }
             facts = {name: value for name, value in group.attrs.items() if name != "DIMENSION_LIST"}
-            own = SystemResults(label, facts, group["temperature"][()], columns, int(group.attrs.get("samples", 0)))
-            found.append(own)
+            samples_of = int(group.attrs.get("samples", 0))
+            swaps = {name: data[()] for name, data in group.get("tempering", {}).items()}
+            found.append(SystemResults(label, facts, group["temperature"][()], columns, samples_of, swaps))
         return found
 
 
@@ -129,13 +131,17 @@ def damage_told(path: Path) -> Iterator[None]:
         raise StoreError(f"{path} is damaged ({first_line(error)})") from error
 
 
-def read_word(series: h5py.Group, t: int, word: int, per_word: int) -> Series:
-    """The time series of one unit of work, from the group `timeseries` of its system."""
+def read_word(series: h5py.Group, places: Sequence[int], word: int, per_word: int) -> Series:
+    """The time series of one unit of work, from the group `timeseries` of its system.
+
+    places: the number of its temperature in the file, or several of a ladder, one after the other.
+    """
     found = Series()
     for name, data in series.items():
         if name != "specific_heat":
             rows = per_word // 2 if name in OF_PAIRS else per_word
-            found[name] = data[t, word * rows : (word + 1) * rows]
+            own = slice(word * rows, (word + 1) * rows)
+            found[name] = np.concatenate([data[t, own] for t in places])
     return found
 
 

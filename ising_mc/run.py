@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -12,7 +12,8 @@ from ising_mc.observers import OF_PAIRS
 from ising_mc.preparation import KERNELS
 from ising_mc.reader import SpecError
 from ising_mc.spec import RunSpec
-from ising_mc.words import Sampler, Series
+from ising_mc.tempering import TemperedSampler
+from ising_mc.words import LANES, Sampler, Series
 
 SLICE_SECONDS = 0.25  # how often a unit looks up from its work
 MAX_SLICE_BYTES = 1 << 24
@@ -29,11 +30,23 @@ class Unit:
     replicas: int
     choice: Choice
     observables: tuple[str, ...] = ()
+    ladder: tuple[float, ...] = ()  # temperatures that it has all of, coldest first, and exchanges
+    every: int = 1  # sweeps between exchanges; it is cut at multiples of these only
 
     @property
     def key(self) -> str:
         """Its name in files, e.g. L32/T2.269/w0000; the shortest decimal that gives back T bit for bit."""
-        return f"{self.system.label}/T{self.temperature!r}/w{self.word:04d}"
+        where = "ladder" if self.ladder else f"T{self.temperature!r}"
+        return f"{self.system.label}/{where}/w{self.word:04d}"
+
+    def sampler(self, seed: int, threads: int) -> Sampler:
+        """Its sampler, not started as yet."""
+        if not self.ladder:
+            make = self.choice.sampler
+            return make(self.system, seed, self.observables, self.temperature, self.replicas, threads)
+        temperatures = np.array(self.ladder)
+        inner = self.choice.sampler(self.system, seed, self.observables, self.temperature, LANES, threads)
+        return TemperedSampler(inner, temperatures, self.replicas, self.every)
 
     @property
     def can_share_threads(self) -> bool:
@@ -43,7 +56,7 @@ class Unit:
     @property
     def attempts_per_sweep(self) -> int:
         """Spin updates attempted in one sweep of all its replicas."""
-        return self.system.n_sites * self.replicas
+        return self.system.n_sites * self.replicas * max(1, len(self.ladder))
 
 
 def units_of(spec: RunSpec) -> list[Unit]:
@@ -54,19 +67,44 @@ def units_of(spec: RunSpec) -> list[Unit]:
     units = []
     checked = set()
     for system in spec.systems:
+        choices = []
         for T in spec.temperatures:
             try:
-                choice = choose(system, T, spec.replicas, spec.algorithm, spec.packing, spec.kernel, spec.observables)
+                choice = choose(
+                    system, T, spec.replicas, spec.algorithm, spec.packing, spec.kernel, spec.observables,
+                    spec.exchange_every > 0,
+                )  # fmt: skip
                 if (system.family, choice.kernel) not in checked:
                     check_memory(system, choice.kernel, min(PREPARED + 1, len(spec.systems)))
                     checked.add((system.family, choice.kernel))
             except ValueError as error:
                 raise SpecError(f"{spec.prefix}{error}") from error
+            choices.append(choice)
+        if spec.exchange_every:
+            units += _ladder_units(spec, system, choices)
+            continue
+        for T, choice in zip(spec.temperatures, choices, strict=True):
             per_word = KERNELS[choice.kernel].replicas_per_word
             for word in range(-(-spec.replicas // per_word)):
                 replicas = min(per_word, spec.replicas - word * per_word)
                 units.append(Unit(system, T, word, replicas, choice, spec.observables))
     return units
+
+
+def _ladder_units(spec: RunSpec, system: System, choices: list[Choice]) -> list[Unit]:
+    """Units that have all temperatures; the lanes of a word share an update, so one heat bath makes all of them one."""
+    ladder = tuple(sorted(spec.temperatures))
+    choice = next((choice for choice in choices if choice.update == "heat_bath"), choices[0])
+    what = f"{len(ladder)} temperatures a ladder, {LANES // len(ladder)} ladder(s) a word"
+    choice = replace(choice, reason=f"{choice.reason}; {what}")
+    per_word = LANES // len(ladder)
+    return [
+        Unit(
+            system, ladder[0], word, min(per_word, spec.replicas - word * per_word), choice, spec.observables, ladder,
+            spec.exchange_every,
+        )
+        for word in range(-(-spec.replicas // per_word))
+    ]  # fmt: skip
 
 
 def try_out(units: Sequence[Unit], spec: RunSpec, seed: int) -> None:
@@ -79,7 +117,7 @@ def try_out(units: Sequence[Unit], spec: RunSpec, seed: int) -> None:
         coldest.setdefault(unit.system.family, unit)
     for unit in coldest.values():
         try:
-            unit.choice.sampler(unit.system, seed, unit.observables, unit.temperature, unit.replicas, 1)
+            unit.sampler(seed, 1)
         except ValueError as error:
             raise SpecError(f"{spec.prefix}{error}") from error
 
@@ -104,13 +142,17 @@ def advance(unit: Unit, sampler: Sampler, done: int, thermalization: int, sweeps
         began = time.perf_counter()
         series = Series()
         if done < thermalization:
-            count = min(slice_sweeps, thermalization - done)
+            count = min(-(-slice_sweeps // unit.every) * unit.every, thermalization - done)
             sampler.sweep(count)
         else:
             record_bytes = sampler.record_bytes
             records = min(max(1, slice_sweeps // every), (end - done) // every, max(1, MAX_SLICE_BYTES // record_bytes))
+            together = max(1, unit.every // every)
+            records = -(-records // together) * together
             count = records * every
-            series = _wanted(sampler.record(records, every), unit.replicas)
+            series = sampler.record(records, every)
+            if not unit.ladder:
+                series = _wanted(series, unit.replicas)
         done += count
         seconds = time.perf_counter() - began
         slice_sweeps = min(max(1, int(count * SLICE_SECONDS / seconds)), 4 * slice_sweeps)

@@ -20,11 +20,12 @@ import numpy as np
 from ising_mc import provenance
 from ising_mc.algorithms import example
 from ising_mc.observables import PointResults, analyse
+from ising_mc.pilot import place_temperatures
 from ising_mc.reader import LARGEST_SEED
 from ising_mc.resultfile import write_result
 from ising_mc.run import Stretch, Unit, advance, try_out, units_of
 from ising_mc.spec import RunSpec
-from ising_mc.store import Commit, Store
+from ising_mc.store import Commit, Store, with_its_ladder
 from ising_mc.words import Series
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
@@ -223,9 +224,7 @@ class Runner:
 
     def _do(self, unit: Unit, threads: int) -> None:
         spec = self.spec
-        sampler = unit.choice.sampler(
-            unit.system, self.store.seed, unit.observables, unit.temperature, unit.replicas, threads
-        )
+        sampler = unit.sampler(self.store.seed, threads)
         state = self.store.state(unit.key)
         if state is None:
             sampler.start(self.store.seed, unit.system.label, unit.temperature, unit.word, spec.start)
@@ -280,6 +279,8 @@ def execute(
     cannot do what is asked, StoreError where files cannot be read or written.
     """
     watcher = watcher or Silent()
+    if spec.ladder == "auto" and spec.exchange_every:
+        spec = with_its_ladder(spec, out) or place_temperatures(spec)
     units = units_of(spec)  # refuse what cannot be done before anything is written
     if not out.exists():
         try_out(units, spec, spec.seed or 0)

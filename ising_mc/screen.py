@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
+from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -166,6 +167,8 @@ def show_results(out: Path, form: str = "table") -> None:
         for system in systems:
             console.print(system.title, soft_wrap=True, markup=False)
             console.print(_results_table(system))
+            if system.tempering:
+                console.print(_tempering_line(system), soft_wrap=True, markup=False)
         for line in warnings_of(read_results(out, samples=True)):
             console.print(line, soft_wrap=True, markup=False)
 
@@ -187,6 +190,13 @@ def _results_table(system: SystemResults) -> Table:
     return table
 
 
+def _tempering_line(system: SystemResults) -> str:
+    own = system.tempering
+    rates, trips, times = own["swap_rate"], own["round_trips"], own["round_trip_time"]
+    line = f"{system.label}: swap rates {np.nanmin(rates):.2g} to {np.nanmax(rates):.2g}, {trips.sum()} round trips"
+    return line + (f" of {np.nansum(trips * times) / trips.sum():.0f} sweeps on average" if trips.sum() else "")
+
+
 def _short(value: float) -> str:
     return "?" if math.isnan(value) else f"{value:.1f}" if value < 100 else f"{value:.0f}"
 
@@ -204,6 +214,7 @@ def warnings_of(systems: Sequence[SystemResults]) -> list[str]:
         elif system.samples == 1:
             lines.append(f"warning: {system.label}: one sample tells nothing of the scatter between samples")
     for label, members in families.items():
+        lines += _swap_warnings(label, members)
         bad = [system.columns["equilibrated"] == NO for system in members]
         if np.any(bad):
             lines.append(
@@ -222,6 +233,22 @@ def warnings_of(systems: Sequence[SystemResults]) -> list[str]:
                         f"little, to tell its {what} at T = {_where(members, missing)}; more sweeps may help"
                     )
     return lines
+
+
+def _swap_warnings(label: str, members: Sequence[SystemResults]) -> list[str]:
+    """Of ladders that are broken somewhere."""
+    broken = {}
+    for member in members:
+        rates = member.tempering.get("swap_rate", np.zeros(0))
+        order = np.argsort(member.temperatures[: len(rates)])
+        for one, other in pairwise(order):
+            if rates[one] == 0:
+                broken[float(member.temperatures[one])] = float(member.temperatures[other])
+    return [
+        f"warning: {label}: no swap between T = {one:g} and T = {other:g} was accepted: put temperatures between them, "
+        "or set tempering.ladder = 'auto' and raise num in grid.temperatures"
+        for one, other in broken.items()
+    ]
 
 
 def _where(members: Sequence[SystemResults], flags: Sequence[NDArray[np.bool_]]) -> str:

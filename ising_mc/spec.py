@@ -12,10 +12,10 @@ from ising_mc.algorithms import PACKINGS, UPDATES
 from ising_mc.graphfile import GraphData, read_field
 from ising_mc.ising import Couplings, Field, FileGraph, FileValues, Shape, System
 from ising_mc.lattices import KINDS, Lattice
-from ising_mc.observers import OBSERVABLES
-from ising_mc.preparation import KERNELS
+from ising_mc.observers import OBSERVABLES, OF_PAIRS
+from ising_mc.preparation import CLUSTER_UPDATES, KERNELS
 from ising_mc.reader import LARGEST, LARGEST_COUNT, Reader, SpecError, known
-from ising_mc.words import STARTS
+from ising_mc.words import LANES, STARTS
 
 KEYS: dict[str, tuple[str, ...]] = {
     "run": ("name", "seed"),
@@ -27,6 +27,7 @@ KEYS: dict[str, tuple[str, ...]] = {
     "schedule": ("thermalization", "sweeps", "measure_every", "checkpoint_seconds"),
     "measure": ("observables",),
     "algorithm": ("kind", "kernel", "packing", "start"),
+    "tempering": ("every", "ladder"),
 }
 OWN_KEYS: dict[str, dict[str, tuple[str, ...]]] = {  # keys that go with some kinds only
     "lattice": {
@@ -47,6 +48,7 @@ OWN_KEYS: dict[str, dict[str, tuple[str, ...]]] = {  # keys that go with some ki
     "field": {"B": ("uniform", "file"), "strength": ("gaussian", "bimodal")},
 }
 MOST_SAMPLES = 10**5
+LADDERS = ("grid", "auto")
 
 
 @dataclass(frozen=True)
@@ -67,9 +69,12 @@ class RunSpec:
     packing: str
     start: str
     observables: tuple[str, ...]
+    exchange_every: int  # sweeps between rounds of tempering, 0 without
+    ladder: str  # "grid": the temperatures of the grid; "auto": as many, placed for uniform swap rates
     warnings: tuple[str, ...]
     text: str = field(repr=False)
     origin: str = ""  # the path of the file
+    asked: tuple[float, ...] = ()  # temperatures of the grid, where a ladder was placed between its ends
 
     @property
     def prefix(self) -> str:
@@ -111,6 +116,16 @@ class RunSpec:
             "algorithm.kernel": self.kernel,
             "algorithm.packing": self.packing,
             "algorithm.start": self.start,
+        } | self._tempering()
+
+    def _tempering(self) -> dict[str, Any]:
+        """With tempering, every temperature has its say in all samples."""
+        if not self.exchange_every:
+            return {"tempering.every": 0}
+        return {
+            "tempering.every": self.exchange_every,
+            "tempering.ladder": self.ladder,
+            "grid.temperatures": sorted(self.asked or self.temperatures),
         }
 
 
@@ -163,6 +178,8 @@ def parse(text: str, default_name: str = "run", folder: Path = Path()) -> RunSpe
         packing=reader.choice("algorithm.packing", ("auto", *PACKINGS), "auto"),
         start=reader.choice("algorithm.start", STARTS, "mixed"),
         observables=reader.names("measure.observables", OBSERVABLES),
+        exchange_every=reader.integer("tempering.every", 1, 1) if "tempering" in tables else 0,
+        ladder=reader.choice("tempering.ladder", LADDERS, "grid"),
         warnings=tuple(warnings),
         text=text,
     )
@@ -170,7 +187,37 @@ def parse(text: str, default_name: str = "run", folder: Path = Path()) -> RunSpe
         raise SpecError(
             f"schedule.sweeps = {spec.sweeps} must be a multiple of schedule.measure_every = {spec.measure_every}"
         )
+    if spec.exchange_every:
+        _check_tempering(spec)
     return spec
+
+
+def _check_tempering(spec: RunSpec) -> None:
+    every, number = spec.exchange_every, len(spec.temperatures)
+    if not 2 <= number <= LANES:
+        raise SpecError(
+            f"[tempering] exchanges 2 to {LANES} temperatures, not {number}: change grid.temperatures, or take the "
+            "table out"
+        )
+    if spec.algorithm in CLUSTER_UPDATES:
+        raise SpecError(
+            f"[tempering] goes with local updates, not with algorithm.kind = '{spec.algorithm}': clusters of all sizes "
+            "need no exchange"
+        )
+    if spec.packing == "sites":
+        raise SpecError("[tempering] keeps the temperatures in one word, so algorithm.packing cannot be 'sites'")
+    if any(name in OF_PAIRS for name in spec.observables) and number > LANES // 2:
+        raise SpecError(
+            f"measure.observables: the overlap of two replicas takes at most {LANES // 2} temperatures with [tempering]"
+        )
+    if max(every, spec.measure_every) % min(every, spec.measure_every):
+        raise SpecError(
+            f"tempering.every = {every} and schedule.measure_every = {spec.measure_every}: one must be a multiple of "
+            "the other"
+        )
+    for key, value in (("thermalization", spec.thermalization), ("sweeps", spec.sweeps)):
+        if value % every:
+            raise SpecError(f"schedule.{key} = {value} must be a multiple of tempering.every = {every}")
 
 
 # --- lattice, couplings and field ---------------------------------------------------------------------------------

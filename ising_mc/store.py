@@ -18,7 +18,7 @@ import shutil
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -67,12 +67,15 @@ class Commit:
         return sum(values.nbytes for values in self.series.values()) + int(self.state.spins.nbytes)
 
 
+Part = tuple[int, int]  # number t of the temperatures of a ladder, and how many there are
+
+
 @dataclass
 class Progress:
     """What is known of one unit: sweeps done, where its data lie, and the state to go on from."""
 
     done: int = 0
-    pieces: list[Callable[[], Series]] = field(default_factory=list)
+    pieces: list[Callable[["Part | None"], Series]] = field(default_factory=list)
     read_state: Callable[[], State] | None = None
 
 
@@ -146,25 +149,35 @@ class Store:
                 self.result = int(file.attrs["sweeps"]), tuple(float(T) for T in system["temperature"])
                 done = np.asarray(system["final/done"])
                 replicas_per_word = int(system.attrs["replicas_per_word"])
+                if "exchange_every" in system.attrs:
+                    order = np.argsort(system["temperature"]).tolist()
+                    for word, sweeps in enumerate(done):
+                        self.progress[f"{label}/ladder/w{word:04d}"] = Progress(
+                            int(sweeps),
+                            [self._from_result(label, order, word, replicas_per_word)],
+                            lambda label=label, word=word: self._final_state(label, word),  # type: ignore[misc]
+                        )
+                    continue
                 for t, T in enumerate(system["temperature"]):
                     for word in range(done.shape[1]):
                         self.progress[f"{label}/T{float(T)!r}/w{word:04d}"] = Progress(
                             int(done[t, word]),
-                            [self._from_result(label, t, word, replicas_per_word)],
-                            lambda label=label, t=t, word=word: self._final_state(label, t, word),  # type: ignore[misc]
+                            [self._from_result(label, [t], word, replicas_per_word)],
+                            lambda label=label, t=t, word=word: self._final_state(label, (t, word)),  # type: ignore[misc]
                         )
 
-    def _from_result(self, label: str, t: int, word: int, per_word: int) -> Callable[[], Series]:
-        def read() -> Series:
+    def _from_result(self, label: str, order: list[int], word: int, per_word: int) -> Callable[[Part | None], Series]:
+        def read(part: Part | None) -> Series:
             with open_result(self.out) as file, damage_told(self.out):
-                return read_word(file[f"systems/{label}/timeseries"], t, word, per_word)
+                places = [order[part[0]]] if part else order
+                return read_word(file[f"systems/{label}/timeseries"], places, word, per_word)
 
         return read
 
-    def _final_state(self, label: str, t: int, word: int) -> State:
+    def _final_state(self, label: str, place: int | tuple[int, int]) -> State:
         with open_result(self.out) as file, damage_told(self.out):
             final = file[f"systems/{label}/final"]
-            return State(final["spins"][t, word], final["random_state"][t, word])
+            return State(final["spins"][place], final["random_state"][place])
 
     def _read_segment(self, path: Path, last: bool) -> None:
         """Take in a segment; raises FileNotFoundError where it went away, as it does when a run ends."""
@@ -196,7 +209,7 @@ class Store:
                 f"but only {known.done} are there; put the missing segment back"
             )
         known.done = done
-        known.pieces.append(lambda: _read_series(path, key))
+        known.pieces.append(lambda part: _read_series(path, key, part))
         known.read_state = lambda: _read_state(path, key)
 
     def write_segment(self, commits: Sequence[Commit]) -> None:
@@ -222,9 +235,9 @@ class Store:
         for commit in commits:
             self._take(path, commit.key, commit.first, commit.done)
 
-    def series(self, key: str) -> Series:
-        """The whole time series of a unit, (replica, measurement) each."""
-        pieces = [piece for piece in (read() for read in self.progress[key].pieces) if piece]
+    def series(self, key: str, part: Part | None = None) -> Series:
+        """The whole time series of a unit, (replica, measurement) each; part: of one temperature of its ladder only."""
+        pieces = [piece for piece in (read(part) for read in self.progress[key].pieces) if piece]
         return _concatenated(pieces)
 
     def remove_parts(self) -> None:
@@ -288,6 +301,12 @@ def read_header(out: Path) -> dict[str, Any] | None:
         }
 
 
+def with_its_ladder(spec: RunSpec, out: Path) -> RunSpec | None:
+    """A run with tempering.ladder = "auto" and the temperatures that it began with; None where it has not begun."""
+    header = read_header(out)
+    return replace(spec, temperatures=tuple(header["temperatures"]), asked=spec.temperatures) if header else None
+
+
 def progress_of(out: Path, spec: RunSpec) -> "Store":
     """How far a run is, from its files alone and without its lock.
 
@@ -337,9 +356,13 @@ def _unit_groups(file: h5py.File) -> Iterator[tuple[str, h5py.Group]]:
                 yield f"{label}/{T}/{word}", group
 
 
-def _read_series(path: Path, key: str) -> Series:
+def _read_series(path: Path, key: str, part: Part | None) -> Series:
+    t, number = part or (0, 1)
     with h5py.File(path, "r") as file:
-        return {name: data[()] for name, data in file[f"{key}/series"].items()}
+        return {
+            name: data[t * len(data) // number : (t + 1) * len(data) // number]
+            for name, data in file[f"{key}/series"].items()
+        }
 
 
 def _read_state(path: Path, key: str) -> State:

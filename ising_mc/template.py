@@ -47,6 +47,10 @@ checkpoint_seconds = 60
 [measure]
 observables = []                   # staggered_magnetization structure_factor bond_energies overlap link_overlap
 
+# [tempering]                      # exchange between the temperatures of the grid, by local updates
+# every = 1                        # sweeps between exchanges
+# ladder = "grid"                  # grid | auto: as many temperatures between the ends, placed for uniform swap rates
+
 [algorithm]
 kind = "auto"                      # auto | metropolis | heat_bath | swendsen_wang | wolff
 kernel = "auto"                    # auto | square | packed | sparse | dense | clusters | square_sites | packed_sites

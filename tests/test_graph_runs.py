@@ -80,6 +80,24 @@ RUNS = {  # kernel, replicas, sweeps, the rest
         '[lattice]\nkind = "square"\nsize = [[4, 6]]\n[couplings]\nkind = "gaussian"\n'
         '[field]\nkind = "bimodal"\nstrength = 0.4\n[algorithm]\nkind = "wolff"',
     ),
+    "tempering, packed": (
+        "packed",
+        18,
+        300,
+        f'[lattice]\nkind = "square"\nsize = [8]\n[couplings]\nkind = "pm_j"\n[measure]\n{ALL}\n[tempering]\nevery = 2',
+    ),
+    "tempering, sparse": (
+        "sparse",
+        40,
+        300,
+        '[lattice]\nkind = "square"\nsize = [[4, 6]]\n[couplings]\nkind = "gaussian"\n[tempering]\nevery = 1',
+    ),
+    "tempering, dense": (
+        "dense",
+        40,
+        300,
+        '[lattice]\nkind = "complete"\nsize = [40]\n[couplings]\nkind = "gaussian"\n[tempering]\nevery = 4',
+    ),
     "packed by sites": (
         "packed_sites",
         2,
@@ -109,7 +127,9 @@ def test_threads_and_time_limits_change_nothing(name: str, tmp_path: Path) -> No
     assert_same(out, reference)
 
 
-@pytest.mark.parametrize("name", ["packed, +-J", "sparse", "dense", "packed by sites", "swendsen_wang", "wolff"])
+@pytest.mark.parametrize(
+    "name", ["packed, +-J", "sparse", "dense", "packed by sites", "swendsen_wang", "wolff", "tempering, packed"]
+)
 def test_a_killed_run_goes_on(name: str, tmp_path: Path) -> None:
     text = text_of(name)
     reference = datasets(complete(tmp_path, text, "whole"))

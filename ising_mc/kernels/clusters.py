@@ -275,7 +275,7 @@ def note(spins, graph, energetics, energy, ups, work, counts):
     take_energies(spins, bonds, kinds, signs, moduli, alike, energy)
     count_ups(spins[1:], ups)
     counts[:] = 0
-    observe(spins, work[0], work[1], work[2], work[3], counts)
+    observe(spins, work[0], work[1], work[2], work[3], work[4], counts)
 
 
 # --- sweeps -------------------------------------------------------------------------------------------------------

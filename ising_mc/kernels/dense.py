@@ -34,6 +34,7 @@ from ising_mc.kernels.logistic import (
 from ising_mc.kernels.observe import observe
 from ising_mc.kernels.sparse import count_ups
 from ising_mc.kernels.square_sites import popcount
+from ising_mc.kernels.tempering import BETAS, temper_real
 
 BLOCK = np.uint64(32)  # sites decided before the rows follow
 PIECE = np.uint64(128)  # columns of a row that are brought up to date at a time
@@ -161,12 +162,12 @@ def sweep(spins, steps, fields, tile, flips, counts, scratch, energy, heat_bath,
 
 
 @jit
-def sample(spins, steps, fields, work, heat_bath, used, every, energy, energies, ups, watch, observed):
+def sample(spins, steps, fields, work, heat_bath, used, every, energy, energies, ups, watch, observed, ladder):
     """Every `every` sweeps note the energy and the number of up spins of each replica.
 
     work: (tile, flips, counts, scratch, cost) of `sweep` and (64,) int64 zeros;  energy: (64,) int64, energies before
     and after, in units;  energies, ups: (measurements, 64) int64 and int32, filled here, as is observed: (measurements,
-    rows, 64), by what `observe` does with `watch`.
+    rows, 64), by what `observe` does with `watch`;  ladder: the plan of `tempering`, empty without.
     """
     tile, flips, counts, scratch, cost = work
     for n in range(len(ups)):
@@ -178,7 +179,9 @@ def sample(spins, steps, fields, work, heat_bath, used, every, energy, energies,
         energies[n] = energy
         count_ups(spins, ups[n])
         observed[n] = 0
-        observe(spins, watch[0], watch[1], watch[2], watch[3], observed[n])
+        observe(spins, watch[0], watch[1], watch[2], watch[3], watch[4], observed[n])
+        if len(ladder[BETAS]):
+            temper_real(ladder, n, energies[n], scratch.reshape(1, -1))
 
 
 @jit

@@ -11,6 +11,8 @@ import numpy as np
 from ising_mc.kernels._jit import jit
 from ising_mc.kernels.bernoulli import ZERO
 from ising_mc.kernels.classes import tally
+from ising_mc.kernels.square_sites import popcount
+from ising_mc.kernels.transpose import transpose
 
 CHUNK = 128
 UPS, BONDS, OVERLAP, LINKS, WEIGHTED = range(5)
@@ -18,12 +20,13 @@ ONE = np.uint64(1)
 
 
 @jit
-def observe(spins, chunks, first, second, weight, out):
+def observe(spins, chunks, first, second, weight, pairs, out):
     """Observe one state.
 
     spins: (n,) words;  chunks: (chunks, 4) int64: kind, first entry, entries, row;  first, second: (entries,) int32,
     the sites, or the ends of the bonds;  weight: (entries,) int64, J of the bond in units of the sampler, where only
-    its sign counts but for WEIGHTED;  out: (rows, 64) int64, added to.
+    its sign counts but for WEIGHTED;  pairs: (pairs, 2), the lanes to compare where they are not 2k and 2k + 1: pair p
+    then goes to lane 2p;  out: (rows, 64) int64, added to.
     """
     scratch = np.empty(CHUNK, np.uint64)
     for c in range(len(chunks)):
@@ -37,10 +40,24 @@ def observe(spins, chunks, first, second, weight, out):
                 word ^= spins[second[at + k]]
             if kind == BONDS and weight[at + k] < 0:
                 word = ~word
-            if kind in (OVERLAP, LINKS):
+            if kind in (OVERLAP, LINKS) and len(pairs) == 0:
                 word ^= word >> ONE
             scratch[k] = word
+        if kind in (OVERLAP, LINKS) and len(pairs) > 0:
+            _compare_pairs(scratch, count, pairs, out[row])
+            continue
         tally(scratch, ZERO, np.uint64(count), out[row])
+
+
+@jit
+def _compare_pairs(scratch, count, pairs, out):
+    """Count where the two lanes of each pair differ, in up to 128 words, which are turned over."""
+    scratch[count:] = ZERO
+    for half in range(0, count, 64):
+        block = scratch[half : half + 64]
+        transpose(block)
+        for p in range(len(pairs)):
+            out[2 * p] += np.int64(popcount(block[pairs[p, 0]] ^ block[pairs[p, 1]]))
 
 
 @jit

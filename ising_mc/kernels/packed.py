@@ -33,6 +33,7 @@ from ising_mc.kernels.bernoulli import (
 from ising_mc.kernels.classes import UNSATISFIED, tally
 from ising_mc.kernels.counting import CARRY, UPS, WIDTH, carry_save, take_carry, totals
 from ising_mc.kernels.observe import observe
+from ising_mc.kernels.tempering import BETAS, temper_packed
 
 B = np.uint64(BLOCK)
 ONE, _2, _3, _4, _7, _64 = (np.uint64(n) for n in (1, 2, 3, 4, 7, 64))
@@ -285,14 +286,15 @@ def _add_up_bands(own, own_ups, unsatisfied, ups):
 
 @jit
 def sample(
-    spins, blocks, tables, patterns, model, bands, scratches, counters, width, every, unsatisfied, ups, work, counts
-):
+    spins, blocks, tables, patterns, model, bands, scratches, counters, width, every, unsatisfied, ups, work, counts,
+    ladder,
+):  # fmt: skip
     """Every `every` (>= 1) sweeps count the unsatisfied bonds of each modulus and the up spins, of each lane.
 
     bands: (colours, bands + 1) block numbers: the blocks of a colour are shared among bands, which have generators of
     their own;  scratches: (bands, classes.SCRATCH_WORDS);  counters: (bands, 2 * COUNTER_WORDS) zeros.
     unsatisfied: (measurements, moduli, 64) and ups: (measurements, 64) int64, filled here, as are counts:
-    (measurements, rows, 64), by what `observe` does with `work`.
+    (measurements, rows, 64), by what `observe` does with `work`;  ladder: the plan of `tempering`, empty without.
     """
     colours, shares = bands.shape[0], bands.shape[1] - 1
     taken, own_ups = np.zeros((shares, 2), np.int64), np.zeros((shares, 64), np.int64)
@@ -309,13 +311,16 @@ def sample(
             _collect(counters[band], width, taken[band], own[band], own_ups[band])
         _add_up_bands(own, own_ups, unsatisfied[n], ups[n])
         counts[n] = 0
-        observe(spins, work[0], work[1], work[2], work[3], counts[n])
+        observe(spins, work[0], work[1], work[2], work[3], work[4], counts[n])
+        if len(ladder[BETAS]):
+            temper_packed(ladder, n, unsatisfied[n], ups[n], model[0])
 
 
 @jit_parallel
 def sample_parallel(
-    spins, blocks, tables, patterns, model, bands, scratches, counters, width, every, unsatisfied, ups, work, counts
-):
+    spins, blocks, tables, patterns, model, bands, scratches, counters, width, every, unsatisfied, ups, work, counts,
+    ladder,
+):  # fmt: skip
     """The same as `sample`, to the bit, with the bands shared among threads."""
     colours, shares = bands.shape[0], bands.shape[1] - 1
     taken, own_ups = np.zeros((shares, 2), np.int64), np.zeros((shares, 64), np.int64)
@@ -332,4 +337,6 @@ def sample_parallel(
             _collect(counters[band], width, taken[band], own[band], own_ups[band])
         _add_up_bands(own, own_ups, unsatisfied[n], ups[n])
         counts[n] = 0
-        observe(spins, work[0], work[1], work[2], work[3], counts[n])
+        observe(spins, work[0], work[1], work[2], work[3], work[4], counts[n])
+        if len(ladder[BETAS]):
+            temper_packed(ladder, n, unsatisfied[n], ups[n], model[0])

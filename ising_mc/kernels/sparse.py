@@ -32,6 +32,7 @@ from ising_mc.kernels.logistic import (
     where_up,
 )
 from ising_mc.kernels.observe import observe
+from ising_mc.kernels.tempering import BETAS, temper_real
 
 TWO, _4 = np.uint64(2), np.uint64(4)
 BYTES = np.uint64(0x0101010101010101)
@@ -101,12 +102,12 @@ def update_band(spins, graph, scratches, costs, heat_bath, colour, band):
 
 
 @jit
-def sample(spins, graph, scratches, costs, heat_bath, every, energy, energies, ups, work, counts):
+def sample(spins, graph, scratches, costs, heat_bath, every, energy, energies, ups, work, counts, ladder):
     """Every `every` sweeps note the energy and the number of up spins of each replica.
 
     scratches: (bands, SCRATCH_WORDS);  costs: (bands, 64) zeros;  energy: (64,) int64, energies before and after, in
     units;  energies, ups: (measurements, 64) int64 and int32, filled here, as are counts: (measurements, rows, 64), by
-    what `observe` does with `work`.
+    what `observe` does with `work`;  ladder: the plan of `tempering`, empty without.
     """
     for n in range(len(ups)):
         for _ in range(every):
@@ -115,11 +116,13 @@ def sample(spins, graph, scratches, costs, heat_bath, every, energy, energies, u
                     update_band(spins, graph, scratches, costs, heat_bath, colour, band)
         note(spins, costs, energy, energies[n], ups[n])
         counts[n] = 0
-        observe(spins, work[0], work[1], work[2], work[3], counts[n])
+        observe(spins, work[0], work[1], work[2], work[3], work[4], counts[n])
+        if len(ladder[BETAS]):
+            temper_real(ladder, n, energies[n], scratches)
 
 
 @jit_parallel
-def sample_parallel(spins, graph, scratches, costs, heat_bath, every, energy, energies, ups, work, counts):
+def sample_parallel(spins, graph, scratches, costs, heat_bath, every, energy, energies, ups, work, counts, ladder):
     """The same as `sample`, to the bit, with the bands shared among threads."""
     for n in range(len(ups)):
         for _ in range(every):
@@ -128,7 +131,9 @@ def sample_parallel(spins, graph, scratches, costs, heat_bath, every, energy, en
                     update_band(spins, graph, scratches, costs, heat_bath, colour, band)
         note(spins, costs, energy, energies[n], ups[n])
         counts[n] = 0
-        observe(spins, work[0], work[1], work[2], work[3], counts[n])
+        observe(spins, work[0], work[1], work[2], work[3], work[4], counts[n])
+        if len(ladder[BETAS]):
+            temper_real(ladder, n, energies[n], scratches)
 
 
 @jit

@@ -16,6 +16,7 @@ from numba.extending import intrinsic
 from ising_mc.kernels._jit import jit, jit_inline, jit_parallel
 from ising_mc.kernels.bernoulli import ZERO
 from ising_mc.kernels.clusters import note
+from ising_mc.kernels.transpose import transpose
 from ising_mc.kernels.xoroshiro import next_bits
 
 ONE = np.uint64(1)
@@ -27,22 +28,6 @@ DRAWN = 128  # numbers of 32 bits in stock
 AHEAD = np.uint64(8)  # sites of a cluster between asking for their neighbours and their turn
 FRACTION = 256
 MOMENTS = 2  # <M^2>, mean size
-
-
-@jit
-def transpose(block):
-    """Turn 64 words of 64 bits over: bit j of word i becomes bit i of word j (Warren, Hacker's Delight, 7-3)."""
-    mask, width = np.uint64(0x00000000FFFFFFFF), _32
-    while width != ZERO:
-        k = ZERO
-        while k < _64:
-            for i in range(k, k + width):
-                swapped = ((block[i] >> width) ^ block[i + width]) & mask
-                block[i] ^= swapped << width
-                block[i + width] ^= swapped
-            k += width << ONE
-        width >>= ONE
-        mask ^= mask << width
 
 
 @jit
