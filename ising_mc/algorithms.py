@@ -1,12 +1,15 @@
 """The table of algorithms: which kernel, which update, in which packing, for which system, and why."""
 
 import threading
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
 from ising_mc import observers
+from ising_mc.cycles import CycleSampler, HoudayerSampler
 from ising_mc.graphfile import available_memory
 from ising_mc.ising import RANDOM_COUPLINGS, RANDOM_FIELDS, Couplings, Field, System, realize
 from ising_mc.kernels import classes, graphs
@@ -33,6 +36,7 @@ FEW_REPLICAS = 32  # up to here a word packed by replicas would be at least half
 PREPARED = 2  # systems whose tables are kept in memory: units of work come system by system
 WEAK = 0.1  # a coupling below this share of the largest hardly joins what it couples
 UPDATES = (*LOCAL_UPDATES, *CLUSTER_UPDATES)
+HOUDAYER = "houdayer"  # moves between two replicas, only beside other updates
 PACKINGS = ("replicas", "sites")
 CLIMBERS = ("packed", "sparse", "dense")  # kernels whose lanes can exchange their temperatures
 
@@ -57,6 +61,7 @@ class Choice:
     kernel: str
     reason: str
     warning: str = ""
+    cycle: tuple[tuple["Choice", int], ...] = ()  # what takes turns, and for how many sweeps each
 
     @property
     def packing(self) -> str:
@@ -67,9 +72,22 @@ class Choice:
         self, system: System, seed: int, names: tuple[str, ...], temperature: float, replicas: int, threads: int
     ) -> Sampler:
         """A sampler for the `replicas` replicas of one word, which observes `names` as well."""
+        if self.cycle:
+            return self._turns(system, seed, names, temperature, replicas, threads)
         with _PREPARING:
             make = _prepared(self.kernel, system, seed, names)
         return make(temperature, self.update, replicas, threads)
+
+    def _turns(
+        self, system: System, seed: int, names: tuple[str, ...], temperature: float, replicas: int, threads: int
+    ) -> CycleSampler:
+        drawn = realize(system, seed)
+        samplers: list[Any] = []
+        for own, _ in self.cycle:
+            update = own.update if own.update != HOUDAYER else "heat_bath"
+            sampler = replace(own, update=update).sampler(system, seed, names, temperature, replicas, threads)
+            samplers.append(HoudayerSampler(drawn, sampler, replicas) if own.update == HOUDAYER else sampler)
+        return CycleSampler(samplers, [count for _, count in self.cycle], drawn)
 
 
 _PREPARING = threading.Lock()  # tables are made once, not by each thread
@@ -104,6 +122,42 @@ def choose(
             raise ValueError(f"measure.observables = '{name}' cannot be had: {refusal}")
     update, why_update, warning = _choose_update(system, temperature, update)
     return Choice(update, kernel, f"{why_kernel}; {why_update}", warning)
+
+
+def choose_cycle(
+    system: System, temperature: float, replicas: int, cycle: Sequence[tuple[str, int]], names: tuple[str, ...] = ()
+) -> Choice:
+    """A choice for updates that take turns, (name, sweeps) each; HOUDAYER is one, beside those of UPDATES.
+
+    Raises ValueError as `choose` does.
+    """
+    own: list[tuple[Choice, int]] = []
+    for update, count in cycle:
+        if update == HOUDAYER:
+            refusal = KERNELS["sparse"].refusal(system)
+            if refusal or replicas < 2:
+                raise ValueError(f"algorithm.cycle: '{HOUDAYER}' cannot be had: {refusal or 'it takes two replicas'}")
+            own.append((Choice(HOUDAYER, "sparse", HOUDAYER, _percolates(system)), count))
+            continue
+        kernel = "auto"
+        if update in LOCAL_UPDATES:
+            kernel = _choose_kernel(system, replicas, "replicas", "auto", names, update, True)[0]
+        own.append((choose(system, temperature, replicas, update, "replicas", kernel, names), count))
+    text = " + ".join(f"{count} {choice.update}" for choice, count in own)
+    warning = "; ".join(dict.fromkeys(choice.warning for choice, _ in own if choice.warning))
+    return Choice(text, own[0][0].kernel, f"a cycle of {text} sweep(s)", warning, tuple(own))
+
+
+def _percolates(system: System) -> str:
+    """A warning where isoenergetic clusters are mostly as large as the lattice (Zhu, Ochoa and Katzgraber, Phys. Rev.
+    Lett. 115, 077201, 2015).
+    """
+    if system.shape.kind in ("chain", "square", "honeycomb"):
+        return ""
+    return (
+        f"'{HOUDAYER}' on {system.label}: clusters of sites where two replicas differ percolate on lattices of more "
+        "neighbours than the square one has, and exchange little but the replicas as a whole"
+    )
 
 
 def check_memory(system: System, kernel: str, copies: int) -> None:

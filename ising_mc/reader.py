@@ -102,6 +102,13 @@ class Reader:
         hint = f"; did you mean '{close[0]}'?" if close else ""
         raise SpecError(f"{key} = {value!r} is not available; allowed: {', '.join(allowed)}{hint}")
 
+    def truth(self, key: str, default: bool) -> bool:
+        """true or false."""
+        value = self.get(key, default)
+        if not isinstance(value, bool):
+            raise SpecError(f"{key} must be true or false, not {cut(value)}")
+        return value
+
     def number(self, key: str, default: float, positive: bool = False) -> float:
         """A finite number."""
         value = self.get(key, default)

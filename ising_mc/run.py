@@ -6,8 +6,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ising_mc.algorithms import PREPARED, Choice, check_memory, choose
-from ising_mc.ising import System
+from ising_mc.algorithms import PREPARED, Choice, check_memory, choose, choose_cycle
+from ising_mc.cycles import Houdayer
+from ising_mc.ising import System, realize
 from ising_mc.observers import OF_PAIRS
 from ising_mc.preparation import KERNELS
 from ising_mc.reader import SpecError
@@ -32,6 +33,7 @@ class Unit:
     observables: tuple[str, ...] = ()
     ladder: tuple[float, ...] = ()  # temperatures that it has all of, coldest first, and exchanges
     every: int = 1  # sweeps between exchanges; it is cut at multiples of these only
+    houdayer: bool = False  # moves between two replicas after each exchange
 
     @property
     def key(self) -> str:
@@ -46,7 +48,8 @@ class Unit:
             return make(self.system, seed, self.observables, self.temperature, self.replicas, threads)
         temperatures = np.array(self.ladder)
         inner = self.choice.sampler(self.system, seed, self.observables, self.temperature, LANES, threads)
-        return TemperedSampler(inner, temperatures, self.replicas, self.every)
+        moves = Houdayer(realize(self.system, seed)) if self.houdayer else None
+        return TemperedSampler(inner, temperatures, self.replicas, self.every, moves)
 
     @property
     def can_share_threads(self) -> bool:
@@ -70,7 +73,7 @@ def units_of(spec: RunSpec) -> list[Unit]:
         choices = []
         for T in spec.temperatures:
             try:
-                choice = choose(
+                choice = choose_cycle(system, T, spec.replicas, spec.cycle, spec.observables) if spec.cycle else choose(
                     system, T, spec.replicas, spec.algorithm, spec.packing, spec.kernel, spec.observables,
                     spec.exchange_every > 0,
                 )  # fmt: skip
@@ -101,7 +104,7 @@ def _ladder_units(spec: RunSpec, system: System, choices: list[Choice]) -> list[
     return [
         Unit(
             system, ladder[0], word, min(per_word, spec.replicas - word * per_word), choice, spec.observables, ladder,
-            spec.exchange_every,
+            spec.exchange_every, spec.houdayer,
         )
         for word in range(-(-spec.replicas // per_word))
     ]  # fmt: skip

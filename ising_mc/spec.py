@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from ising_mc.algorithms import PACKINGS, UPDATES
+from ising_mc.algorithms import HOUDAYER, PACKINGS, UPDATES
 from ising_mc.graphfile import GraphData, read_field
 from ising_mc.ising import Couplings, Field, FileGraph, FileValues, Shape, System
 from ising_mc.lattices import KINDS, Lattice
 from ising_mc.observers import OBSERVABLES, OF_PAIRS
 from ising_mc.preparation import CLUSTER_UPDATES, KERNELS
-from ising_mc.reader import LARGEST, LARGEST_COUNT, Reader, SpecError, known
+from ising_mc.reader import LARGEST, LARGEST_COUNT, Reader, SpecError, cut, known
 from ising_mc.words import LANES, STARTS
 
 KEYS: dict[str, tuple[str, ...]] = {
@@ -26,8 +26,8 @@ KEYS: dict[str, tuple[str, ...]] = {
     "grid": ("temperatures", "replicas"),
     "schedule": ("thermalization", "sweeps", "measure_every", "checkpoint_seconds"),
     "measure": ("observables",),
-    "algorithm": ("kind", "kernel", "packing", "start"),
-    "tempering": ("every", "ladder"),
+    "algorithm": ("kind", "cycle", "kernel", "packing", "start"),
+    "tempering": ("every", "ladder", "houdayer"),
 }
 OWN_KEYS: dict[str, dict[str, tuple[str, ...]]] = {  # keys that go with some kinds only
     "lattice": {
@@ -69,7 +69,9 @@ class RunSpec:
     packing: str
     start: str
     observables: tuple[str, ...]
+    cycle: tuple[tuple[str, int], ...]  # updates that take turns, and their sweeps
     exchange_every: int  # sweeps between rounds of tempering, 0 without
+    houdayer: bool  # isoenergetic moves after each round of tempering
     ladder: str  # "grid": the temperatures of the grid; "auto": as many, placed for uniform swap rates
     warnings: tuple[str, ...]
     text: str = field(repr=False)
@@ -113,6 +115,7 @@ class RunSpec:
             "schedule.measure_every": self.measure_every,
             "measure.observables": list(self.observables),
             "algorithm.kind": self.algorithm,
+            "algorithm.cycle": [list(entry) for entry in self.cycle],
             "algorithm.kernel": self.kernel,
             "algorithm.packing": self.packing,
             "algorithm.start": self.start,
@@ -125,6 +128,7 @@ class RunSpec:
         return {
             "tempering.every": self.exchange_every,
             "tempering.ladder": self.ladder,
+            "tempering.houdayer": self.houdayer,
             "grid.temperatures": sorted(self.asked or self.temperatures),
         }
 
@@ -178,7 +182,9 @@ def parse(text: str, default_name: str = "run", folder: Path = Path()) -> RunSpe
         packing=reader.choice("algorithm.packing", ("auto", *PACKINGS), "auto"),
         start=reader.choice("algorithm.start", STARTS, "mixed"),
         observables=reader.names("measure.observables", OBSERVABLES),
+        cycle=_read_cycle(reader),
         exchange_every=reader.integer("tempering.every", 1, 1) if "tempering" in tables else 0,
+        houdayer=reader.truth("tempering.houdayer", False),
         ladder=reader.choice("tempering.ladder", LADDERS, "grid"),
         warnings=tuple(warnings),
         text=text,
@@ -190,6 +196,34 @@ def parse(text: str, default_name: str = "run", folder: Path = Path()) -> RunSpe
     if spec.exchange_every:
         _check_tempering(spec)
     return spec
+
+
+def _read_cycle(reader: Reader) -> tuple[tuple[str, int], ...]:
+    """Updates that take turns: names, or {name = sweeps}."""
+    value = reader.get("algorithm.cycle", None)
+    if value is None:
+        return ()
+    allowed = (*UPDATES, HOUDAYER)
+    what = f'a list of updates ({", ".join(allowed)}), such as ["swendsen_wang", {{metropolis = 5}}]'
+    if not isinstance(value, list) or not value:
+        raise SpecError(f"algorithm.cycle must be {what}, not {cut(value)}")
+    found = []
+    for entry in value:
+        name, count = next(iter(entry.items())) if isinstance(entry, dict) and len(entry) == 1 else (entry, 1)
+        if not isinstance(name, str):
+            raise SpecError(f"algorithm.cycle must be {what}, not with {cut(entry)}")
+        known(name, allowed, "update in algorithm.cycle")
+        if isinstance(count, bool) or not isinstance(count, int) or not 1 <= count <= LARGEST_COUNT:
+            raise SpecError(f"algorithm.cycle: {name} must do a whole number of sweeps from 1 on, not {cut(count)}")
+        found.append((name, count))
+    if found[0][0] == HOUDAYER:
+        raise SpecError(f"algorithm.cycle must begin with another update than '{HOUDAYER}', which alone reaches little")
+    for key in ("kind", "kernel", "packing"):
+        if reader.get(f"algorithm.{key}", "auto") != "auto":
+            raise SpecError(f"algorithm.{key} has no meaning beside algorithm.cycle, whose updates have kernels each")
+    if "tempering" in reader.tables:
+        raise SpecError("[tempering] goes with one local update, not with algorithm.cycle: take one of them out")
+    return tuple(found)
 
 
 def _check_tempering(spec: RunSpec) -> None:
@@ -206,10 +240,11 @@ def _check_tempering(spec: RunSpec) -> None:
         )
     if spec.packing == "sites":
         raise SpecError("[tempering] keeps the temperatures in one word, so algorithm.packing cannot be 'sites'")
-    if any(name in OF_PAIRS for name in spec.observables) and number > LANES // 2:
-        raise SpecError(
-            f"measure.observables: the overlap of two replicas takes at most {LANES // 2} temperatures with [tempering]"
-        )
+    if (spec.houdayer or any(name in OF_PAIRS for name in spec.observables)) and number > LANES // 2:
+        what = "tempering.houdayer" if spec.houdayer else "measure.observables: the overlap of two replicas"
+        raise SpecError(f"{what} takes at most {LANES // 2} temperatures with [tempering]")
+    if spec.houdayer and spec.replicas < 2:
+        raise SpecError("tempering.houdayer = true moves two replicas at a time: raise grid.replicas")
     if max(every, spec.measure_every) % min(every, spec.measure_every):
         raise SpecError(
             f"tempering.every = {every} and schedule.measure_every = {spec.measure_every}: one must be a multiple of "

@@ -94,17 +94,32 @@ class Climber(Protocol):
         """Go back to a state."""
 
 
+class PairMoves(Protocol):
+    """What moves pairs of replicas at one temperature."""
+
+    state: Words  # (2,), of its generator
+
+    def start(self, seed: int, system: str, temperature: float, word: int) -> None:
+        """Start the random numbers."""
+
+    def move(self, spins: Words, pairs: Array) -> None:
+        """Move each pair of lanes; spins: one word a site, changed in place."""
+
+
 class TemperedSampler:
     """Ladders of one word: the samplers' protocol, with rows (temperature, replica) in the time series, coldest first.
 
-    temperatures: (K,), coldest first;  replicas: how many of the ladders are wanted;  every: sweeps between rounds.
+    temperatures: (K,), coldest first;  replicas: how many of the ladders are wanted;  every: sweeps between rounds;
+    moves: what moves pairs of replicas at one temperature after each round, if anything.
     """
 
     lanes = LANES
 
-    def __init__(self, inner: Any, temperatures: Array, replicas: int, every: int) -> None:
+    def __init__(
+        self, inner: Any, temperatures: Array, replicas: int, every: int, moves: PairMoves | None = None
+    ) -> None:
         self.inner: Climber = inner
-        self.replicas = replicas
+        self.replicas, self.moves = replicas, moves
         self.ladder = Ladder(temperatures, every)
         self.record_bytes = inner.record_bytes
         inner.climb(self.ladder)
@@ -122,6 +137,9 @@ class TemperedSampler:
         state[:LANES] = np.arange(LANES)
         origin = streams.sequence(seed, key, 0.0, word, streams.SWAPS)
         state[kernel.STATE_A : kernel.STATE_B + 1] = origin.generate_state(2, np.uint64)
+        if self.moves:
+            self.moves.start(seed, key, 0.0, word)
+            state[kernel.MOVES : kernel.MOVES + 2] = self.moves.state
         self._set(state)
 
     def state(self) -> State:
@@ -141,6 +159,8 @@ class TemperedSampler:
     def _set(self, state: Words) -> None:
         ladder = self.ladder
         ladder.state[:] = state
+        if self.moves:
+            self.moves.state[:] = state[kernel.MOVES : kernel.MOVES + 2]
         self.inner.take_places()
         if len(ladder.pairs):
             kernel.pair_up(ladder.state, ladder.count, ladder.pairs)
@@ -148,8 +168,19 @@ class TemperedSampler:
     def sweep(self, sweeps: int) -> None:
         """Do some sweeps (a multiple of those between rounds) without measuring."""
         self.ladder.stride = 1
-        if sweeps:
-            self.inner.repeat(sweeps // self.ladder.every, self.ladder.every)
+        every = self.ladder.every
+        for _ in range(sweeps // every if self.moves else 0):
+            self.inner.repeat(1, every)
+            self._move_pairs()
+        if sweeps and not self.moves:
+            self.inner.repeat(sweeps // every, every)
+
+    def _move_pairs(self) -> None:
+        assert self.moves
+        spins = self.inner.get_spins()
+        self.moves.move(spins, self.ladder.pairs)
+        self.inner.set_spins(spins)
+        self.ladder.state[kernel.MOVES : kernel.MOVES + 2] = self.moves.state
 
     def record(self, measurements: int, every: int) -> Series:
         """Time series (temperatures * replicas, measurements), and of pairs (temperatures * (replicas // 2), ...)."""
@@ -159,9 +190,16 @@ class TemperedSampler:
             ladder.state[kernel.BEGAN] = ladder.state[kernel.CLOCK] + np.uint64(1)
         step = min(every, ladder.every)
         ladder.stride, thin = ladder.every // step, every // step
-        series = self.inner.record(measurements * thin, step)
+        parts, together = [], ladder.stride if self.moves else measurements * thin
+        for _ in range(measurements * thin // together):
+            part = self.inner.record(together, step)
+            parts.append((part, ladder.where))
+            if self.moves:
+                self._move_pairs()
+        where = np.concatenate([own for _, own in parts])
+        series = {name: np.concatenate([part[name] for part, _ in parts], axis=1) for name in parts[0][0]}
         K, R = len(ladder.temperatures), ladder.count
-        lanes = ladder.where[thin - 1 :: thin].T[: K * R].reshape(K, R, -1)[:, : self.replicas]
+        lanes = where[thin - 1 :: thin].T[: K * R].reshape(K, R, -1)[:, : self.replicas]
         lanes = lanes.reshape(-1, measurements)
         columns = np.arange(thin - 1, thin * measurements, thin)
         found = Series()

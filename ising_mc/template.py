@@ -49,10 +49,12 @@ observables = []                   # staggered_magnetization structure_factor bo
 
 # [tempering]                      # exchange between the temperatures of the grid, by local updates
 # every = 1                        # sweeps between exchanges
+# houdayer = false                 # isoenergetic cluster moves between two replicas after each exchange (2D glasses)
 # ladder = "grid"                  # grid | auto: as many temperatures between the ends, placed for uniform swap rates
 
 [algorithm]
 kind = "auto"                      # auto | metropolis | heat_bath | swendsen_wang | wolff
+# cycle = ["swendsen_wang", {metropolis = 5}]    # updates that take turns, in place of kind; also: houdayer
 kernel = "auto"                    # auto | square | packed | sparse | dense | clusters | square_sites | packed_sites
 packing = "auto"                   # auto | replicas (64 copies a word) | sites (one big lattice, first side 128 n)
 start = "mixed"                    # up | random | mixed: half of the replicas each, and a verdict whether they agree

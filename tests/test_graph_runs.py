@@ -80,6 +80,27 @@ RUNS = {  # kernel, replicas, sweeps, the rest
         '[lattice]\nkind = "square"\nsize = [[4, 6]]\n[couplings]\nkind = "gaussian"\n'
         '[field]\nkind = "bimodal"\nstrength = 0.4\n[algorithm]\nkind = "wolff"',
     ),
+    "cycle": (
+        "clusters",
+        70,
+        300,
+        f'[lattice]\nkind = "cubic"\nsize = [4]\n[measure]\n{ALL}\n[algorithm]\n'
+        'cycle = ["swendsen_wang", {metropolis = 5}, "wolff"]',
+    ),
+    "cycle with pairs": (
+        "packed",
+        20,
+        300,
+        f'[lattice]\nkind = "square"\nsize = [6]\n[couplings]\nkind = "pm_j"\n[measure]\n{ALL}\n[algorithm]\n'
+        'cycle = [{heat_bath = 3}, "houdayer"]',
+    ),
+    "tempering with pairs": (
+        "packed",
+        20,
+        300,
+        '[lattice]\nkind = "square"\nsize = [6]\n[couplings]\nkind = "pm_j"\n[tempering]\nhoudayer = true\n'
+        '[measure]\nobservables = ["overlap"]',
+    ),
     "tempering, packed": (
         "packed",
         18,
@@ -128,7 +149,18 @@ def test_threads_and_time_limits_change_nothing(name: str, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(
-    "name", ["packed, +-J", "sparse", "dense", "packed by sites", "swendsen_wang", "wolff", "tempering, packed"]
+    "name",
+    [
+        "packed, +-J",
+        "sparse",
+        "dense",
+        "packed by sites",
+        "swendsen_wang",
+        "wolff",
+        "tempering, packed",
+        "cycle",
+        "cycle with pairs",
+    ],
 )
 def test_a_killed_run_goes_on(name: str, tmp_path: Path) -> None:
     text = text_of(name)

@@ -23,6 +23,7 @@ LAYERS = (  # top to bottom; modules of one row do not know each other
     ("algorithms", "reader"),
     ("preparation",),
     ("validation",),
+    ("cycles",),
     ("clusters",),
     ("packed", "real"),
     ("tempering",),

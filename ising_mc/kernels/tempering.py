@@ -19,8 +19,9 @@ LANE_AT, ACCEPTED, LABEL, SINCE, TRIPS, TRIP_TIME, MISC = (np.uint64(64 * sectio
 # LANE_AT: the lane at each place;  ACCEPTED: swaps of each place with the next hotter one of its ladder;
 # LABEL: of a lane, 0: has not been at the hottest place, 1: has, 2: has since been at the coldest;  SINCE: when it was
 # at the hottest;  TRIPS: round trips of a lane, TRIP_TIME: their length in rounds
-CLOCK, BEGAN, STATE_A, STATE_B = (np.uint64(MISC + k) for k in range(4))  # rounds of swaps, and when recording began
-STATE_WORDS = int(MISC) + 4
+CLOCK, BEGAN, STATE_A, STATE_B, MOVES = (np.uint64(MISC + k) for k in range(5))
+# CLOCK: rounds of swaps, BEGAN: 1 more than those before recording;  MOVES: two words of another generator
+STATE_WORDS = int(MISC) + 6
 BETAS = 1  # where the inverse temperatures stand in a plan
 LONG = -700.0  # exponents below it are never met
 
