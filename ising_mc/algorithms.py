@@ -37,6 +37,14 @@ PREPARED = 2  # systems whose tables are kept in memory: units of work come syst
 WEAK = 0.1  # a coupling below this share of the largest hardly joins what it couples
 UPDATES = (*LOCAL_UPDATES, *CLUSTER_UPDATES)
 HOUDAYER = "houdayer"  # moves between two replicas, only beside other updates
+CLUSTERS_FIRST = "wolff"  # what "auto" takes where clusters win
+CRITICAL = {  # Tc/|J|, how far from it clusters win, and from which side on (benchmarks/CLUSTERS.md)
+    "square": (2 / np.log(1 + np.sqrt(2)), 0.05, 24),
+    "triangular": (4 / np.log(3), 0.05, 24),
+    "honeycomb": (2 / np.log(2 + np.sqrt(3)), 0.05, 24),
+    "cubic": (1 / 0.221654626, 0.02, 16),  # Ferrenberg, Xu and Landau, Phys. Rev. E 97, 043301 (2018)
+}
+MOST_CLUSTER_SITES = 1 << 24
 PACKINGS = ("replicas", "sites")
 CLIMBERS = ("packed", "sparse", "dense")  # kernels whose lanes can exchange their temperatures
 
@@ -113,6 +121,10 @@ def choose(
     names: what is observed beside energy and magnetization;  exchange: whether temperatures are exchanged between
     replicas.  Raises ValueError where what is asked for cannot be done.
     """
+    clusters = ""
+    if update == kernel == "auto" and packing == "auto" and not exchange:
+        clusters = _where_clusters_win(system, temperature)
+        update = CLUSTERS_FIRST if clusters else update
     kernel, why_kernel = _choose_kernel(system, replicas, packing, kernel, names, update, exchange)
     for name in names:
         refusal = observers.refusal(name, system, replicas, KERNELS[kernel].packing)
@@ -121,6 +133,7 @@ def choose(
         if refusal:
             raise ValueError(f"measure.observables = '{name}' cannot be had: {refusal}")
     update, why_update, warning = _choose_update(system, temperature, update)
+    why_update = clusters or why_update
     return Choice(update, kernel, f"{why_kernel}; {why_update}", warning)
 
 
@@ -218,6 +231,19 @@ def _choose_kernel(
     words = -(-replicas // LANES)
     idle = words * LANES - replicas
     return name, f"{KERNELS[name].what}: {words} word(s)" + (f", {idle} bits idle" if idle else "")
+
+
+def _where_clusters_win(system: System, temperature: float) -> str:
+    """Why cluster updates give more effective samples of m^2 a second (benchmarks/CLUSTERS.md), or an empty string."""
+    shape, couplings = system.shape, system.couplings
+    if shape.kind not in CRITICAL or couplings.kind != "uniform" or len(couplings.J) > 1 or system.field.uniform != 0:
+        return ""
+    critical, width, side = CRITICAL[shape.kind]
+    T = abs(couplings.J[0]) * critical
+    close = T > 0 and abs(temperature / T - 1) <= width
+    if not close or min(shape.size) < side or system.n_sites > MOST_CLUSTER_SITES or is_frustrated(system):
+        return ""
+    return f"Wolff within {width:.0%} of Tc = {T:.4g}, where it has more effective samples a second than local updates"
 
 
 def _not_among(update: str, updates: tuple[str, ...]) -> str:

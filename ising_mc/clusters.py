@@ -136,7 +136,7 @@ class ClusterSampler:
 
     def restore(self, state: State) -> None:
         """Go back to a state."""
-        self.set_spins(state.spins)
+        self.set_spins(state.spins.ravel())  # which may be (rows, columns), where other updates have them so
         self.random[:] = state.random
 
     def sweep(self, sweeps: int) -> None:

@@ -158,9 +158,11 @@ class _SystemWriter:
             self.group.attrs["exchange_every"] = self.spec.exchange_every
         self._write_scales()
         group = self.group.create_group("timeseries")
+        common = self._common_names()
         series = {
             name: self._create(group, name, len(values), self.spec.records, values.dtype, "sweep")
             for name, values in self._series(0).items()
+            if name in common
         }
         heat = self._create(
             group, "specific_heat", self.spec.replicas, len(self.group["block"]), np.dtype(float), "block"
@@ -192,9 +194,15 @@ class _SystemWriter:
         parts = [self.source.series(unit.key, own) for unit in self.points[t]]
         return {name: np.concatenate([part[name] for part in parts])[:, : self.spec.records] for name in parts[0]}
 
+    def _common_names(self) -> set[str]:
+        """What all temperatures have: improved estimators only where all of them had cluster updates."""
+        examples = {units[0].choice.update: t for t, units in enumerate(self.points)}
+        return set.intersection(*(set(self._series(t)) for t in examples.values()))
+
     def _prepare(self, t: int, datasets: dict[str, h5py.Dataset], analyse: Analysis) -> "_Point":
         """All of one temperature that needs no file: read its series, analyse and compress them."""
-        unit, series = replace(self.points[t][0], temperature=self.spec.temperatures[t]), self._series(t)
+        unit, found = replace(self.points[t][0], temperature=self.spec.temperatures[t]), self._series(t)
+        series = {name: found[name].astype(data.dtype, copy=False) for name, data in datasets.items()}
         return _Point(
             analyse(series, unit),
             running_specific_heat(series["energy"].astype(np.float64), unit.system.n_sites, unit.temperature),
@@ -277,13 +285,15 @@ class _SystemWriter:
         assert example is not None  # every unit of a finished run has a state
         words = len(self.points[0])
         sites = ("site",) if example.spins.ndim == 1 else ("row", "column")
+        shapes = [self._random_shape(units[0], example) for units in self.points]
         names = ("word", *sites, "band", "generator")
-        lengths = (words, *example.spins.shape, *example.random.shape)
+        most = tuple(max(sizes) for sizes in zip(*shapes, strict=True))
+        lengths = (words, *example.spins.shape, *most)
         for name, length in zip(names, lengths, strict=True):
             self._scale(name, np.arange(length), Quantity("1", f"{name} of words", "", ""), group)
         shape = (words,) if self.ladder else (len(self.points), words)
         spins = group.create_dataset("spins", (*shape, *example.spins.shape), np.uint64)
-        random = group.create_dataset("random_state", (*shape, *example.random.shape), np.uint64)
+        random = group.create_dataset("random_state", (*shape, *most), np.uint64)
         done = group.create_dataset("done", shape, np.int64)
         _describe(spins, Quantity("1", "spins after the last sweep, one bit each", "bit 1 is s = +1", "s"))
         _describe(random, Quantity("1", "states of xoroshiro128++", "first words, then second words", ""))
@@ -302,8 +312,26 @@ class _SystemWriter:
                 state = self.source.state(unit.key)
                 assert state is not None
                 place = unit.word if self.ladder else (t, unit.word)
-                spins[place], random[place] = state.spins, state.random
+                spins[place] = state.spins.reshape(example.spins.shape)
+                full = np.zeros(most, np.uint64)
+                full[: state.random.shape[0], : state.random.shape[1]] = state.random
+                random[place] = full
                 done[place] = self.source.done(unit.key)
+
+        if not self.ladder:
+            used = group.create_dataset("random_shape", data=np.array(shapes, np.int64))
+            _describe(used, Quantity("1", "part of random_state that its algorithm uses: bands, generators", "", ""))
+            self._scale("axis", np.arange(2), Quantity("1", "0: bands, 1: generators", "", ""), group)
+            used.dims[0].attach_scale(self.group["temperature"])
+            used.dims[1].attach_scale(group["axis"])
+
+    def _random_shape(self, unit: Unit, example: State) -> tuple[int, ...]:
+        """Of the generators of one temperature; each algorithm has its own."""
+        if unit.choice.kernel == self.example.choice.kernel and unit.choice.update == self.example.choice.update:
+            return example.random.shape
+        state = self.source.state(unit.key)
+        assert state is not None
+        return state.random.shape
 
     def _write_tempering(self, energy: h5py.Dataset) -> None:
         """How temperatures were exchanged, from the last states, and how far the energies of neighbours overlap."""

@@ -18,7 +18,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from ising_mc import provenance
-from ising_mc.algorithms import example
+from ising_mc.algorithms import HOUDAYER, example
 from ising_mc.observables import PointResults, analyse
 from ising_mc.pilot import place_temperatures
 from ising_mc.reader import LARGEST_SEED
@@ -179,7 +179,8 @@ class Runner:
     def _compile(self, units: list[Unit], threads: int) -> None:
         """Compile the kernels, or load them from the cache, before the clock of the sampling starts."""
         began = time.monotonic()
-        for choice in {unit.choice.kernel: unit.choice for unit in units}.values():
+        parts = [own for unit in units for own in ([own for own, _ in unit.choice.cycle] or [unit.choice])]
+        for choice in {(own.kernel, own.update): own for own in parts if own.update != HOUDAYER}.values():
             choice.sampler(example(choice.kernel, threads), 0, (), 1.0, 1, threads).record(1, 1)
         self.timings.compile += time.monotonic() - began
 

@@ -190,7 +190,8 @@ class ReplicaSampler(_Packed):
 
     def restore(self, state: State) -> None:
         """Go back to a state."""
-        self.set_spins(state.spins)
+        rows, columns = self.geometry[:2]
+        self.set_spins(state.spins.reshape(rows, columns))  # flat, where the temperature before had another kernel
         self.scratch[: 2 * bernoulli.BLOCK] = state.random[0]
 
     def sweep(self, sweeps: int) -> None:

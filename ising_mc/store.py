@@ -177,7 +177,11 @@ class Store:
     def _final_state(self, label: str, place: int | tuple[int, int]) -> State:
         with open_result(self.out) as file, damage_told(self.out):
             final = file[f"systems/{label}/final"]
-            return State(final["spins"][place], final["random_state"][place])
+            random = final["random_state"][place]
+            if isinstance(place, tuple) and "random_shape" in final:
+                bands, generators = final["random_shape"][place[0]]
+                random = random[:bands, :generators]
+            return State(final["spins"][place], random)
 
     def _read_segment(self, path: Path, last: bool) -> None:
         """Take in a segment; raises FileNotFoundError where it went away, as it does when a run ends."""

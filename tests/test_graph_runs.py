@@ -260,3 +260,24 @@ def test_segments_hold_every_series(tmp_path: Path) -> None:
         names: set[str] = set()
         file.visititems(lambda key, item: names.add(key.split("/")[-1]) if isinstance(item, h5py.Dataset) else None)
     assert {"energy", "magnetization", "overlap", "structure_factor_axis2", "bond_energy_axis0", "spins"} <= names
+
+
+@pytest.mark.parametrize("grid", ["[1.5, 2.3, 3.0]", "[2.3, 1.5, 3.0]"])
+def test_clusters_near_the_critical_temperature_only(grid: str, tmp_path: Path) -> None:
+    """Updates of several kernels in one system: cut and extended, the data are the same; what all have is recorded."""
+    text = HEAD.format(replicas=70, sweeps=60).replace("[1.5, 2.5]", grid) + '[lattice]\nkind = "square"\nsize = [24]\n'
+    reference = datasets(complete(tmp_path, text, "whole"))
+    with h5py.File(tmp_path / "whole.h5") as file:
+        system = file["systems/L24"]
+        updates = dict(zip(system["temperature"][()], system["results/update"].asstr()[()], strict=True))
+        assert updates == {1.5: "metropolis", 2.3: "wolff", 3.0: "metropolis"}
+        assert set(system["timeseries"]) == {"energy", "magnetization", "specific_heat"}
+    path, out = write(tmp_path, text, "cut.toml"), tmp_path / "cut.h5"
+    codes = [cli("run", path, "-o", out, "--time-limit", limit, "--quiet").exit_code for limit in (0, 0.01, 0.02)]
+    assert SAVED in codes
+    assert cli("run", path, "-o", out, "--quiet").exit_code == 0
+    assert_same(out, reference)
+    complete(tmp_path, text.replace("sweeps = 60", "sweeps = 20"), "extended")
+    assert_same(complete(tmp_path, text, "extended"), reference)
+    result = cli("plan", path, "-o", tmp_path / "other.h5")
+    assert "Wolff within 5% of Tc = 2.269" in result.stdout
