@@ -131,8 +131,8 @@ def choice_lines(units: Sequence[Unit]) -> list[str]:
     where: dict[tuple[str, str], list[float]] = {}
     for unit in units:
         temperatures = where.setdefault((unit.system.label, unit.choice.reason), [])
-        if unit.temperature not in temperatures:
-            temperatures.append(unit.temperature)
+        own = unit.ladder or (unit.temperature,)
+        temperatures += [T for T in own if T not in temperatures]
     merged: dict[tuple[str, tuple[float, ...]], list[str]] = {}
     for (label, reason), temperatures in where.items():
         merged.setdefault((reason, tuple(temperatures)), []).append(label)
@@ -163,13 +163,14 @@ def show_results(out: Path, form: str = "table") -> None:
     elif form == "json":
         print(json.dumps({system.label: _as_json(system) for system in systems}, indent=1))
     else:
-        console = _console()
+        console, members = _console(), read_results(out, samples=True)
         for system in systems:
             console.print(system.title, soft_wrap=True, markup=False)
             console.print(_results_table(system))
-            if system.tempering:
-                console.print(_tempering_line(system), soft_wrap=True, markup=False)
-        for line in warnings_of(read_results(out, samples=True)):
+            own = [member for member in members if system.label in (member.label, member.facts.get("family"))]
+            if any(member.tempering for member in own):
+                console.print(_tempering_line(system.label, own), soft_wrap=True, markup=False)
+        for line in warnings_of(members):
             console.print(line, soft_wrap=True, markup=False)
 
 
@@ -190,10 +191,13 @@ def _results_table(system: SystemResults) -> Table:
     return table
 
 
-def _tempering_line(system: SystemResults) -> str:
-    own = system.tempering
-    rates, trips, times = own["swap_rate"], own["round_trips"], own["round_trip_time"]
-    line = f"{system.label}: swap rates {np.nanmin(rates):.2g} to {np.nanmax(rates):.2g}, {trips.sum()} round trips"
+def _tempering_line(label: str, members: Sequence[SystemResults]) -> str:
+    """How temperatures were exchanged, over all samples of a disorder."""
+    rates, trips, times = (
+        np.concatenate([member.tempering[name] for member in members if member.tempering])
+        for name in ("swap_rate", "round_trips", "round_trip_time")
+    )
+    line = f"{label}: swap rates {np.nanmin(rates):.2g} to {np.nanmax(rates):.2g}, {trips.sum()} round trips"
     return line + (f" of {np.nansum(trips * times) / trips.sum():.0f} sweeps on average" if trips.sum() else "")
 
 

@@ -38,18 +38,18 @@ class Ladder:
         self.settings = np.zeros((0, 0), np.int32)
         self.where = np.zeros((0, LANES), np.uint8)
         self.pairs = NO_PAIRS
-        self.stride = 1  # measurements between rounds of swaps
+        self.stride = self.thin = 1  # measurements between rounds of swaps, and for each that is recorded
         if self.count > 1:
             self.pairs = np.zeros((len(temperatures) * (self.count // 2), 2), np.uint64)
             kernel.pair_up(self.state, self.count, self.pairs)
 
     def plan(self, measurements: int) -> tuple[Array, ...]:
         """The ladder as `kernels.tempering` wants it: state, 1/T, weights, digits, settings, where each lane stands in
-        each of the measurements to come, pairs, and (stride, number of ladders).
+        each of the measurements to come, pairs, and numbers (stride, ladders, thin).
         """
         if len(self.temperatures):
             self.where = np.zeros((measurements, LANES), np.uint8)
-        numbers = np.array([self.stride, self.count])
+        numbers = np.array([self.stride, self.count, self.thin])
         betas = 1 / self.temperatures
         return self.state, betas, self.weights, self.digits, self.settings, self.where, self.pairs, numbers
 
@@ -167,7 +167,7 @@ class TemperedSampler:
 
     def sweep(self, sweeps: int) -> None:
         """Do some sweeps (a multiple of those between rounds) without measuring."""
-        self.ladder.stride = 1
+        self.ladder.stride = self.ladder.thin = 1
         every = self.ladder.every
         for _ in range(sweeps // every if self.moves else 0):
             self.inner.repeat(1, every)
@@ -189,7 +189,8 @@ class TemperedSampler:
             ladder.state[kernel.ACCEPTED : kernel.MISC] = 0
             ladder.state[kernel.BEGAN] = ladder.state[kernel.CLOCK] + np.uint64(1)
         step = min(every, ladder.every)
-        ladder.stride, thin = ladder.every // step, every // step
+        ladder.stride = ladder.every // step
+        thin = ladder.thin = every // step
         parts, together = [], ladder.stride if self.moves else measurements * thin
         for _ in range(measurements * thin // together):
             part = self.inner.record(together, step)

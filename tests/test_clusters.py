@@ -15,6 +15,7 @@ from ising_mc.kernels import wolff
 from ising_mc.lattices import Lattice
 from ising_mc.observables import analyse
 from ising_mc.preparation import CLUSTER_UPDATES
+from ising_mc.statistics import mean
 from ising_mc.validation import CERTAIN, ONE_SWEEP_LEVEL, deviation, sum_of_squares
 from ising_mc.words import LANES, unpack
 
@@ -367,3 +368,35 @@ def test_the_realization_is_the_one_of_the_other_kernels() -> None:
         energy = sampler.record(1, 1)["energy"][:, 0]
         spins = 2.0 * unpack(sampler.get_spins()).T - 1
         np.testing.assert_allclose(energy, realize(system, SEED).energy(spins), rtol=1e-6)
+
+
+def slowness(update: str, sizes: tuple[int, ...]) -> tuple[float, float]:
+    """Dynamic exponent z of m^2 at Tc and its error, from tau_int over L."""
+    taus, errors = [], []
+    for L in sizes:
+        expected = 0.35 * L**2.17 if update == "heat_bath" else 5.0
+        every = max(1, int(expected / 20))
+        system = System(square(L, L))
+        sampler = choose(system, TC, LANES, update).sampler(system, SEED, (), TC, LANES, 1)
+        sampler.start(SEED, system.label, TC, 0, "up")
+        sampler.sweep(int(20 * expected))
+        m2 = (sampler.record(int(1500 * expected / every), every)["magnetization"] / L**2) ** 2
+        found = mean(m2)
+        taus.append(found.tau_int * every)
+        errors.append(found.tau_int_error * every)
+    weights = np.array(taus) / np.array(errors)
+    (z, _), covariance = np.polyfit(np.log(sizes), np.log(taus), 1, w=weights, cov="unscaled")
+    return float(z), float(covariance[0, 0] ** 0.5)
+
+
+def test_dynamic_exponents() -> None:
+    """2.17(10) of local updates (Nightingale and Bloete, Phys. Rev. Lett. 76, 4548, 1996), well under 0.5 of clusters.
+
+    Small lattices, whose corrections are within the 0.1; the benchmark goes on to L = 64.
+    """
+    local, error = slowness("heat_bath", (8, 16, 32))
+    assert abs(local - 2.17) < 0.1 + 4.4 * error
+    assert error < 0.03
+    clusters, error = slowness("swendsen_wang", (8, 16, 32, 64))
+    assert clusters + 4.4 * error < 0.5
+    assert error < 0.03

@@ -6,7 +6,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from helpers import assert_refused, cli, complete, toml, write
+from helpers import assert_refused, cli, complete, ground_energy, toml, write
 
 from ising_mc import exact, graphchecks
 from ising_mc.algorithms import Choice
@@ -363,21 +363,29 @@ def test_a_small_glass_agrees_with_long_heat_bath_runs(tmp_path: Path) -> None:
             assert np.all(error < 0.02)
 
 
+def test_ground_energies_of_a_strip_are_those_of_enumeration() -> None:
+    system = System(Lattice("square", (3, 4), (True, True)), Couplings("gaussian"), sample=0)
+    drawn = realize(system, 3)
+    states = exact.enumerate_states(12, drawn.graph.bonds, drawn.J, drawn.h)
+    assert ground_energy(drawn, 3, 4) == pytest.approx(states.energy.min(), abs=1e-9)
+
+
 def test_tempering_finds_ground_states(tmp_path: Path) -> None:
-    """4x5 samples of +-J and Gaussian couplings, and SK of 18 spins, against enumeration."""
-    cases = {
-        "pm_j": System(Lattice("square", (4, 5), (True, True)), Couplings("pm_j"), sample=0),
-        "gaussian": System(Lattice("square", (4, 5), (True, True)), Couplings("gaussian"), sample=1),
-        "SK": System(Lattice("complete", (18,)), Couplings("gaussian"), sample=2),
-    }
+    """5x5 samples of +-J and Gaussian couplings, and SK of 20 spins; no other state of a Gaussian one is as low."""
+    cases = [System(Lattice("square", (5, 5), (True, True)), Couplings(kind), sample=k) for k in range(3) for kind in
+             ("pm_j", "gaussian")]  # fmt: skip
+    cases.append(System(Lattice("complete", (20,)), Couplings("gaussian"), sample=2))
     base = load(write(tmp_path, toml(grid__temperatures="[0.2, 0.4, 0.8, 1.6]", tempering__every="1")))
-    for system in cases.values():
+    for system in cases:
         (unit,) = units_of(replace(base, systems=(system,), replicas=16))
         sampler = unit.sampler(3, 1)
         sampler.start(3, system.label, 0.0, 0, "random")
         lowest = sampler.record(2000, 1)["energy"].min()
         drawn = realize(system, 3)
-        ground = exact.enumerate_states(system.n_sites, drawn.graph.bonds, drawn.J, drawn.h).energy.min()
+        if system.shape.kind == "square":
+            ground = ground_energy(drawn, 5, 5)
+        else:
+            ground = exact.enumerate_states(20, drawn.graph.bonds, drawn.J, drawn.h).energy.min()
         assert lowest == pytest.approx(ground, abs=1e-6)
 
 

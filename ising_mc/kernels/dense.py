@@ -34,7 +34,7 @@ from ising_mc.kernels.logistic import (
 from ising_mc.kernels.observe import observe
 from ising_mc.kernels.sparse import count_ups
 from ising_mc.kernels.square_sites import popcount
-from ising_mc.kernels.tempering import BETAS, temper_real
+from ising_mc.kernels.tempering import BETAS, NUMBERS, THIN, temper_real
 
 BLOCK = np.uint64(32)  # sites decided before the rows follow
 PIECE = np.uint64(128)  # columns of a row that are brought up to date at a time
@@ -179,7 +179,8 @@ def sample(spins, steps, fields, work, heat_bath, used, every, energy, energies,
         energies[n] = energy
         count_ups(spins, ups[n])
         observed[n] = 0
-        observe(spins, watch[0], watch[1], watch[2], watch[3], watch[4], observed[n])
+        if (n + 1) % ladder[NUMBERS][THIN] == 0:
+            observe(spins, watch[0], watch[1], watch[2], watch[3], watch[4], observed[n])
         if len(ladder[BETAS]):
             temper_real(ladder, n, energies[n], scratch.reshape(1, -1))
 

@@ -33,7 +33,7 @@ from ising_mc.kernels.bernoulli import (
 from ising_mc.kernels.classes import UNSATISFIED, tally
 from ising_mc.kernels.counting import CARRY, UPS, WIDTH, carry_save, take_carry, totals
 from ising_mc.kernels.observe import observe
-from ising_mc.kernels.tempering import BETAS, temper_packed
+from ising_mc.kernels.tempering import BETAS, NUMBERS, THIN, temper_packed
 
 B = np.uint64(BLOCK)
 ONE, _2, _3, _4, _7, _64 = (np.uint64(n) for n in (1, 2, 3, 4, 7, 64))
@@ -311,7 +311,8 @@ def sample(
             _collect(counters[band], width, taken[band], own[band], own_ups[band])
         _add_up_bands(own, own_ups, unsatisfied[n], ups[n])
         counts[n] = 0
-        observe(spins, work[0], work[1], work[2], work[3], work[4], counts[n])
+        if (n + 1) % ladder[NUMBERS][THIN] == 0:
+            observe(spins, work[0], work[1], work[2], work[3], work[4], counts[n])
         if len(ladder[BETAS]):
             temper_packed(ladder, n, unsatisfied[n], ups[n], model[0])
 
@@ -337,6 +338,7 @@ def sample_parallel(
             _collect(counters[band], width, taken[band], own[band], own_ups[band])
         _add_up_bands(own, own_ups, unsatisfied[n], ups[n])
         counts[n] = 0
-        observe(spins, work[0], work[1], work[2], work[3], work[4], counts[n])
+        if (n + 1) % ladder[NUMBERS][THIN] == 0:
+            observe(spins, work[0], work[1], work[2], work[3], work[4], counts[n])
         if len(ladder[BETAS]):
             temper_packed(ladder, n, unsatisfied[n], ups[n], model[0])

@@ -32,7 +32,7 @@ from ising_mc.kernels.logistic import (
     where_up,
 )
 from ising_mc.kernels.observe import observe
-from ising_mc.kernels.tempering import BETAS, temper_real
+from ising_mc.kernels.tempering import BETAS, NUMBERS, THIN, temper_real
 
 TWO, _4 = np.uint64(2), np.uint64(4)
 BYTES = np.uint64(0x0101010101010101)
@@ -116,7 +116,8 @@ def sample(spins, graph, scratches, costs, heat_bath, every, energy, energies, u
                     update_band(spins, graph, scratches, costs, heat_bath, colour, band)
         note(spins, costs, energy, energies[n], ups[n])
         counts[n] = 0
-        observe(spins, work[0], work[1], work[2], work[3], work[4], counts[n])
+        if (n + 1) % ladder[NUMBERS][THIN] == 0:
+            observe(spins, work[0], work[1], work[2], work[3], work[4], counts[n])
         if len(ladder[BETAS]):
             temper_real(ladder, n, energies[n], scratches)
 
@@ -131,7 +132,8 @@ def sample_parallel(spins, graph, scratches, costs, heat_bath, every, energy, en
                     update_band(spins, graph, scratches, costs, heat_bath, colour, band)
         note(spins, costs, energy, energies[n], ups[n])
         counts[n] = 0
-        observe(spins, work[0], work[1], work[2], work[3], work[4], counts[n])
+        if (n + 1) % ladder[NUMBERS][THIN] == 0:
+            observe(spins, work[0], work[1], work[2], work[3], work[4], counts[n])
         if len(ladder[BETAS]):
             temper_real(ladder, n, energies[n], scratches)
 

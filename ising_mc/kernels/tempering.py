@@ -22,7 +22,8 @@ LANE_AT, ACCEPTED, LABEL, SINCE, TRIPS, TRIP_TIME, MISC = (np.uint64(64 * sectio
 CLOCK, BEGAN, STATE_A, STATE_B, MOVES = (np.uint64(MISC + k) for k in range(5))
 # CLOCK: rounds of swaps, BEGAN: 1 more than those before recording;  MOVES: two words of another generator
 STATE_WORDS = int(MISC) + 6
-BETAS = 1  # where the inverse temperatures stand in a plan
+BETAS, NUMBERS = 1, 7  # where the inverse temperatures and the numbers stand in a plan
+STRIDE, COUNT, THIN = range(3)  # numbers: measurements between rounds, ladders, measurements for each that is observed
 LONG = -700.0  # exponents below it are never met
 
 
@@ -78,7 +79,7 @@ def round_is_due(plan, n):
     state, _, _, _, _, where, _, numbers = plan
     for place in range(np.uint64(64)):
         where[n, place] = np.uint8(state[LANE_AT + place])
-    return (n + 1) % numbers[0] == 0
+    return (n + 1) % numbers[STRIDE] == 0
 
 
 @jit
@@ -95,9 +96,9 @@ def temper_packed(plan, n, unsatisfied, ups, thresholds):
         energies[lane] = weights[-1] * ups[lane]
         for k in range(len(unsatisfied)):
             energies[lane] += weights[k] * unsatisfied[k, lane]
-    exchange(state, betas, numbers[1], energies)
-    pair_up(state, numbers[1], pairs)
-    set_thresholds(state, digits, np.uint64(numbers[1]), thresholds)
+    exchange(state, betas, numbers[COUNT], energies)
+    pair_up(state, numbers[COUNT], pairs)
+    set_thresholds(state, digits, np.uint64(numbers[COUNT]), thresholds)
 
 
 @jit
@@ -123,9 +124,9 @@ def temper_real(plan, n, energies, scratches):
     if not round_is_due(plan, n):
         return
     state, betas, weights, _, settings, _, pairs, numbers = plan
-    exchange(state, betas, numbers[1], energies * weights[0])
-    pair_up(state, numbers[1], pairs)
-    count = np.uint64(numbers[1])
+    exchange(state, betas, numbers[COUNT], energies * weights[0])
+    pair_up(state, numbers[COUNT], pairs)
+    count = np.uint64(numbers[COUNT])
     for band in range(len(scratches)):
         lanes = scratches[band].view(np.int32)
         for t in range(np.uint64(len(betas))):
