@@ -98,16 +98,16 @@ def rates() -> None:
 # --- effective samples --------------------------------------------------------------------------------------------
 
 
-def effective(system: System, T: float, update: str) -> tuple[float, float, float]:
+def effective(system: System, T: float, update: str, budget: float = BUDGET) -> tuple[float, float, float]:
     """tau_int of m^2 in sweeps (NaN where not told in the budget), seconds a sweep of 64 replicas, ESS/s of m^2."""
     sampler = started(system, T, update, 20)
     began, count = time.perf_counter(), 0
-    while time.perf_counter() - began < BUDGET / 4:
+    while time.perf_counter() - began < budget / 4:
         sampler.sweep(max(1, count))
         count += max(1, count)
     pace = (time.perf_counter() - began) / count
-    records = int(np.clip(BUDGET / pace, 50, 20000))
-    every = max(1, int(BUDGET / pace / records))
+    records = int(np.clip(budget / pace, 50, 20000))
+    every = max(1, int(budget / pace / records))
     began = time.perf_counter()
     series = sampler.record(records, every)
     pace = (time.perf_counter() - began) / (records * every)
@@ -170,7 +170,9 @@ def around() -> None:
                         ("cubic", 12, TC_3D), ("cubic", 16, TC_3D), ("cubic", 32, TC_3D)):  # fmt: skip
         system, cells = lattice(kind, L), []
         for x in shifts:
-            wolff, local = (effective(system, Tc * (1 + x), update)[2] for update in ("wolff", "metropolis"))
+            wolff, local = (
+                effective(system, Tc * (1 + x), update, BUDGET / 3)[2] for update in ("wolff", "metropolis")
+            )
             cells.append("> 100" if np.isnan(local) else f"{wolff / local:.2g}")
         print(f"| {kind} {L} | {' | '.join(cells)} |", flush=True)
     print()

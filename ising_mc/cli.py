@@ -78,12 +78,12 @@ def _load(file: Path, output: Path | None) -> tuple[Any, Path]:
 
 
 @main.command()
-@click.argument("kind", type=click.Choice(["ising"]), default="ising")
+@click.argument("kind", type=click.Choice(["ising", "anneal"]), default="ising")
 def init(kind: str) -> None:
-    """Print a commented run file to start from: ising-mc init > my_run.toml."""
-    from ising_mc.template import ISING
+    """Print a commented run file to start from: ising-mc init > my_run.toml, or ising-mc init anneal."""
+    from ising_mc.template import ANNEAL, ISING
 
-    click.echo(ISING, nl=False)
+    click.echo({"ising": ISING, "anneal": ANNEAL}[kind], nl=False)
 
 
 @main.command()

@@ -78,7 +78,7 @@ class Couplings:
     """The couplings J_ij; on the complete graph they are scaled to give an energy proportional to N.
 
     uniform: J, one number or one a direction;  pm_j: +J[0] with probability p, else -J[0];  gaussian: mean and sigma;
-    file: one value a bond, in the order of the graph.
+    file: one value a bond, in the order of the graph;  maxcut: likewise, minus the weights.
     """
 
     kind: str = "uniform"
@@ -151,8 +151,7 @@ class System:
         scale = self.coupling_scale
         if self.couplings.kind == "gaussian":
             return None
-        if self.couplings.kind == "file":
-            assert self.couplings.file is not None
+        if self.couplings.file is not None:
             found = np.unique(np.abs(self.couplings.file.values))
             return tuple(found.tolist()) if len(found) <= FEW_MODULI else None
         return tuple(sorted({scale * abs(J) for J in self.couplings.J}))
@@ -160,7 +159,7 @@ class System:
     @property
     def coupling_scale(self) -> float:
         """Factor of the couplings: on the complete graph 1/N for uniform ones, 1/sqrt(N) for random ones, else 1."""
-        if self.shape.kind != "complete" or self.couplings.kind == "file":
+        if self.shape.kind != "complete" or self.couplings.file is not None:
             return 1.0
         return 1 / self.n_sites if self.couplings.kind == "uniform" else self.n_sites**-0.5
 
@@ -195,8 +194,7 @@ def realize(system: System, seed: int) -> Realization:
 
 def _couplings(own: Couplings, graph: Graph, rng: np.random.Generator) -> Floats:
     m = len(graph.bonds)
-    if own.kind == "file":
-        assert own.file is not None
+    if own.file is not None:
         return own.file.values
     if own.kind == "gaussian":
         return own.mean + own.sigma * rng.standard_normal(m)

@@ -28,6 +28,7 @@ from ising_mc.words import (
     magnetization,
     smallest_integer,
     start_mask,
+    uniform_masks,
 )
 
 MOST_BANDS = 64
@@ -106,6 +107,12 @@ class Tables:
             return np.asarray(total - h * (2 * ups - n), smallest_integer(bound))
         total = sum(J * (2.0 * u - k) for J, u, k in zip(self.moduli, unsatisfied, numbers, strict=True))
         return np.asarray(total - self.h * (2.0 * ups - n), np.float64)
+
+    def uniform_thresholds(self, temperatures: Floats, update: str) -> Words:
+        """Thresholds (temperatures, classes, 62) where all lanes have one temperature: words of all ones or zeros."""
+        x = np.minimum(self.costs / temperatures[:, None], 700.0)
+        p = np.where(self.costs >= 0, 1 / (1 + np.exp(x)) if update == "heat_bath" else np.exp(-x), 0.0)
+        return uniform_masks(p)
 
     def model(self, temperatures: Floats, update: str) -> tuple[Words, np.uint64, bool]:
         """What the kernels need to know: (thresholds (classes, 62), complement, simple).
@@ -279,12 +286,23 @@ class PackedSampler:
         """Do `times` times `every` sweeps without measuring; temperatures are exchanged, where they are."""
         self.count(times, every, observe=False)
 
+    def set_temperature(self, temperature: float) -> None:
+        """Set the temperature of all lanes."""
+        self.cool(np.array([temperature]), sweeps=0)
+
+    def cool(self, temperatures: Floats, sweeps: int = 1) -> None:
+        """So many sweeps at each of some temperatures (steps,), the same for all lanes."""
+        for thresholds in self.tables.uniform_thresholds(temperatures, self.update):
+            self.model[0][:] = thresholds
+            self.sweep(sweeps)
+
     def climb(self, ladder: Ladder) -> None:
         """Exchange temperatures from now on."""
         tables = self.tables
         ladder.weights = np.array([*(2 * J for J in tables.moduli), -2 * tables.h])
-        models = [tables.model(np.atleast_1d(T), self.update)[0].ravel() for T in ladder.temperatures]
-        ladder.digits = np.array(models)
+        ladder.digits = tables.uniform_thresholds(ladder.temperatures, self.update).reshape(
+            len(ladder.temperatures), -1
+        )
         self.ladder = ladder
 
     def take_places(self) -> None:

@@ -56,7 +56,7 @@ class Plan:
         samplers = self.threads * max(system.memory for system in self.systems)
         states = COPIES_OF_STATE * self.threads * max(system.state for system in self.systems)
         unsaved = min(self.series, 2 * SEGMENT_BYTES + 2 * self.threads * UNIT_BYTES) + states
-        largest_point = max(system.disk // system.samples for system in self.systems) // self.temperatures
+        largest_point = max(system.disk // system.samples for system in self.systems) // max(1, self.temperatures)
         return samplers + max(unsaved, COPIES * (self.threads + 1) * largest_point)
 
     @property

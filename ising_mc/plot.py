@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ising_mc import exact
+from ising_mc.annealfile import is_annealing, read_annealing
 from ising_mc.observables import NO, QUANTITIES
 from ising_mc.results import SystemResults, read_results
 
@@ -18,6 +19,20 @@ from matplotlib.axes import Axes
 DEFAULT = ("energy_per_site", "abs_magnetization_per_site", "specific_heat", "susceptibility", "binder_cumulant")
 CURVE_POINTS = 600
 Curve = tuple[NDArray[np.float64], NDArray[np.float64]]
+
+
+def _plot_energies(out: Path, path: Path) -> None:
+    """The energies that annealing reached, read by read: a histogram for each system."""
+    systems = read_annealing(out)
+    figure, panels = plt.subplots(
+        len(systems), squeeze=False, figsize=(6, 1 + 2.6 * len(systems)), layout="constrained"
+    )
+    for own, axes in zip(systems, panels[:, 0], strict=True):
+        axes.hist(own["energy"], bins=min(60, max(1, len(np.unique(own["energy"])))))
+        axes.axvline(own["target"], color="k", lw=0.8, ls=":")
+        axes.set(xlabel="energy", ylabel="reads", title=f"{own['label']}: {own['reads']} reads, dotted: the target")
+    figure.savefig(path)
+    plt.close(figure)
 
 
 def plot_results(out: Path, quantities: Sequence[str], path: Path) -> None:
@@ -32,6 +47,9 @@ def plot_results(out: Path, quantities: Sequence[str], path: Path) -> None:
         raise ValueError(f"the picture {path} needs an ending that tells its kind: .png, .pdf or .svg")
     if path.exists() and path.samefile(out):
         raise ValueError(f"{path} is the result file itself: give the picture another name with -o")
+    if is_annealing(out):
+        _plot_energies(out, path)
+        return
     systems = read_results(out)
     there = [name for name in QUANTITIES if name in systems[0].columns]
     for name in quantities:

@@ -208,6 +208,17 @@ class _Lanes:
         """Do `times` times `every` sweeps without measuring; temperatures are exchanged, where they are."""
         self.sample(times, every)
 
+    def set_temperature(self, temperature: float) -> None:
+        """Set the temperature of all lanes."""
+        update = "heat_bath" if self.heat_bath else "metropolis"
+        set_temperatures(self.scratches, self.fixed.unit, temperature, update)
+
+    def cool(self, temperatures: Floats) -> None:
+        """A sweep at each of some temperatures (steps,), the same for all lanes."""
+        for T in temperatures:
+            self.set_temperature(T)
+            self.sweep(1)
+
     def climb(self, ladder: Ladder) -> None:
         """Exchange temperatures from now on."""
         ladder.weights = np.array([self.fixed.unit])

@@ -228,7 +228,7 @@ class _SystemWriter:
 
     def _scale(self, name: str, values: Array, quantity: Quantity, group: h5py.Group | None = None) -> None:
         dataset = (group or self.group).create_dataset(name, data=values)
-        _describe(dataset, quantity)
+        described(dataset, quantity)
         dataset.make_scale(name)
 
     def _create(
@@ -239,7 +239,7 @@ class _SystemWriter:
         dataset = group.create_dataset(
             name, shape, dtype, chunks=chunks, compression="gzip", compression_opts=1, shuffle=True
         )
-        _describe(dataset, TIME_SERIES[name])
+        described(dataset, TIME_SERIES[name])
         rows = "pair" if name in OF_PAIRS else "replica"
         for axis, dimension in enumerate(("temperature", rows, last)):
             dataset.dims[axis].attach_scale(self.group[dimension])
@@ -250,7 +250,7 @@ class _SystemWriter:
 
         def put(name: str, values: Any, quantity: Quantity) -> None:
             dataset = group.create_dataset(name, data=np.asarray(values))
-            _describe(dataset, quantity)
+            described(dataset, quantity)
             dataset.dims[0].attach_scale(self.group["temperature"])
 
         for name, quantity in QUANTITIES.items():
@@ -276,7 +276,7 @@ class _SystemWriter:
         )
         put("equilibration_p_value", [result.p_value for result in results], p_value)
         update = group.create_dataset("update", data=[units[0].choice.update for units in self.points])
-        _describe(update, Quantity("", "update algorithm", "", ""))
+        described(update, Quantity("", "update algorithm", "", ""))
         update.dims[0].attach_scale(self.group["temperature"])
 
     def _write_final(self) -> None:
@@ -295,9 +295,9 @@ class _SystemWriter:
         spins = group.create_dataset("spins", (*shape, *example.spins.shape), np.uint64)
         random = group.create_dataset("random_state", (*shape, *most), np.uint64)
         done = group.create_dataset("done", shape, np.int64)
-        _describe(spins, Quantity("1", "spins after the last sweep, one bit each", "bit 1 is s = +1", "s"))
-        _describe(random, Quantity("1", "states of xoroshiro128++", "first words, then second words", ""))
-        _describe(done, Quantity("sweeps", "sweeps done, thermalization included", "", ""))
+        described(spins, Quantity("1", "spins after the last sweep, one bit each", "bit 1 is s = +1", "s"))
+        described(random, Quantity("1", "states of xoroshiro128++", "first words, then second words", ""))
+        described(done, Quantity("sweeps", "sweeps done, thermalization included", "", ""))
         for dataset, dimensions in (
             (spins, ("word", *sites)),
             (random, ("word", "band", "generator")),
@@ -320,7 +320,7 @@ class _SystemWriter:
 
         if not self.ladder:
             used = group.create_dataset("random_shape", data=np.array(shapes, np.int64))
-            _describe(used, Quantity("1", "part of random_state that its algorithm uses: bands, generators", "", ""))
+            described(used, Quantity("1", "part of random_state that its algorithm uses: bands, generators", "", ""))
             self._scale("axis", np.arange(2), Quantity("1", "0: bands, 1: generators", "", ""), group)
             used.dims[0].attach_scale(self.group["temperature"])
             used.dims[1].attach_scale(group["axis"])
@@ -351,7 +351,7 @@ class _SystemWriter:
             ("energy_overlap", overlap, Quantity("1", f"overlap {neighbour}", "sum_E min(p_T(E), p_T'(E))", "")),
         ):
             dataset = group.create_dataset(name, data=values[order])
-            _describe(dataset, quantity)
+            described(dataset, quantity)
             dataset.dims[0].attach_scale(self.group["temperature"])
         trips, times = (np.concatenate([getattr(own, name) for own in found]) for name in ("trips", "trip_time"))
         lanes = Quantity("1", "copy of the system that wanders between temperatures", "", "")
@@ -364,7 +364,7 @@ class _SystemWriter:
             ("round_trip_time", mean_time, Quantity("sweeps", "mean time of its round trips", "NaN without any", "")),
         ):
             dataset = group.create_dataset(name, data=values)
-            _describe(dataset, quantity)
+            described(dataset, quantity)
             dataset.dims[0].attach_scale(group["copy"])
 
 
@@ -400,13 +400,13 @@ def _write_disorder(group: h5py.Group, first: System, spec: RunSpec, samples: li
     del facts["family"], facts["disorder_sample"]
     group.attrs.update(facts, samples=len(samples))
     scale = group.create_dataset("temperature", data=np.array(spec.temperatures))
-    _describe(scale, Quantity("J/k_B", "temperature", "T", "T"))
+    described(scale, Quantity("J/k_B", "temperature", "T", "T"))
     scale.make_scale("temperature")
     results = group.create_group("results")
 
     def put(name: str, values: Any, quantity: Quantity) -> None:
         dataset = results.create_dataset(name, data=np.asarray(values))
-        _describe(dataset, quantity)
+        described(dataset, quantity)
         dataset.dims[0].attach_scale(scale)
 
     for name, quantity in QUANTITIES.items():
@@ -450,7 +450,8 @@ def _compressed(job: tuple[tuple[int, int, int], Array, tuple[int, ...]]) -> Chu
     return offset, zlib.compress(octets.T.tobytes(), 1)
 
 
-def _describe(dataset: h5py.Dataset, quantity: Quantity) -> None:
+def described(dataset: h5py.Dataset, quantity: Quantity) -> None:
+    """Say what a data set holds."""
     dataset.attrs.update(units=quantity.units, long_name=quantity.long_name, definition=quantity.definition)
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ising_mc.algorithms import PREPARED, Choice, check_memory, choose, choose_cycle
+from ising_mc.annealing import AnnealSampler, Schedule
 from ising_mc.cycles import Houdayer
 from ising_mc.ising import System, realize
 from ising_mc.observers import OF_PAIRS
@@ -34,15 +35,20 @@ class Unit:
     ladder: tuple[float, ...] = ()  # temperatures that it has all of, coldest first, and exchanges
     every: int = 1  # sweeps between exchanges; it is cut at multiples of these only
     houdayer: bool = False  # moves between two replicas after each exchange
+    anneal: Schedule | None = None  # how it cools, instead of staying at a temperature
 
     @property
     def key(self) -> str:
         """Its name in files, e.g. L32/T2.269/w0000; the shortest decimal that gives back T bit for bit."""
-        where = "ladder" if self.ladder else f"T{self.temperature!r}"
+        where = "ladder" if self.ladder else "anneal" if self.anneal else f"T{self.temperature!r}"
         return f"{self.system.label}/{where}/w{self.word:04d}"
 
     def sampler(self, seed: int, threads: int) -> Sampler:
         """Its sampler, not started as yet."""
+        if self.anneal:
+            names, T = (), float(self.anneal.temperatures()[-1])
+            inner = self.choice.sampler(self.system, seed, names, T, self.replicas, threads)
+            return AnnealSampler(inner, self.anneal.temperatures())
         if not self.ladder:
             make = self.choice.sampler
             return make(self.system, seed, self.observables, self.temperature, self.replicas, threads)
@@ -69,13 +75,14 @@ def units_of(spec: RunSpec) -> list[Unit]:
     """
     units = []
     checked = set()
+    coldest = (float(spec.anneal.temperatures()[-1]),) if spec.anneal else ()
     for system in spec.systems:
         choices = []
-        for T in spec.temperatures:
+        for T in spec.temperatures or coldest:
             try:
                 choice = choose_cycle(system, T, spec.replicas, spec.cycle, spec.observables) if spec.cycle else choose(
                     system, T, spec.replicas, spec.algorithm, spec.packing, spec.kernel, spec.observables,
-                    spec.exchange_every > 0,
+                    spec.exchange_every > 0 or spec.anneal is not None,
                 )  # fmt: skip
                 if (system.family, choice.kernel) not in checked:
                     check_memory(system, choice.kernel, min(PREPARED + 1, len(spec.systems)))
@@ -86,11 +93,11 @@ def units_of(spec: RunSpec) -> list[Unit]:
         if spec.exchange_every:
             units += _ladder_units(spec, system, choices)
             continue
-        for T, choice in zip(spec.temperatures, choices, strict=True):
+        for T, choice in zip(spec.temperatures or coldest, choices, strict=True):
             per_word = KERNELS[choice.kernel].replicas_per_word
             for word in range(-(-spec.replicas // per_word)):
                 replicas = min(per_word, spec.replicas - word * per_word)
-                units.append(Unit(system, T, word, replicas, choice, spec.observables))
+                units.append(Unit(system, T, word, replicas, choice, spec.observables, anneal=spec.anneal))
     return units
 
 

@@ -19,6 +19,7 @@ import numpy as np
 
 from ising_mc import provenance
 from ising_mc.algorithms import HOUDAYER, example
+from ising_mc.annealfile import write_annealing
 from ising_mc.observables import PointResults, analyse
 from ising_mc.pilot import place_temperatures
 from ising_mc.reader import LARGEST_SEED
@@ -304,7 +305,7 @@ def execute(
 
 def _write(runner: Runner, out: Path, began: str) -> None:
     spec = runner.spec
-    tick = runner.watcher.analysing(len(spec.systems) * len(spec.temperatures))
+    tick = runner.watcher.analysing(len(spec.systems) * max(1, len(spec.temperatures)))
 
     def analysis(series: Series, unit: Unit) -> PointResults:
         if runner.interrupted or runner.out_of_time():
@@ -316,6 +317,9 @@ def _write(runner: Runner, out: Path, began: str) -> None:
         "provenance": provenance.collect(runner.threads, began),
         "timings": runner.timings.attributes(),
     }
+    if spec.anneal:
+        write_annealing(out, runner.store, spec, runner.units, attributes, tick)
+        return
     write_result(out, runner.store, spec, runner.units, analysis, runner.threads, attributes, tick)
 
 

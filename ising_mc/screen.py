@@ -19,6 +19,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from rich.table import Table
 
 from ising_mc import exact
+from ising_mc.annealfile import is_annealing, read_annealing
 from ising_mc.observables import NO, QUANTITIES
 from ising_mc.planning import Plan, SystemProgress
 from ising_mc.reader import LARGEST, LARGEST_SIDE, TEMPERATURE_RANGE
@@ -86,11 +87,15 @@ class RunProgress:
         self._total = sum(unit.attempts_per_sweep * end for unit in units)
         self._before = sum(unit.attempts_per_sweep * min(end, store.done(unit.key)) for unit in units)
         self._began = self._last_line = time.monotonic()
-        self._say(
-            f"{_named([system.label for system in self.spec.systems])}: "
+        what = (
             f"{len(self.spec.temperatures)} temperatures x {self.spec.replicas} replicas, "
-            f"{self.spec.thermalization} + {self.spec.sweeps} sweeps, {threads} thread(s), seed {store.seed}"
+            f"{self.spec.thermalization} + {self.spec.sweeps} sweeps"
         )
+        if self.spec.anneal:
+            cooling = self.spec.anneal.temperatures()
+            what = f"{self.spec.replicas} reads of {len(cooling)} sweeps, from T = {cooling[0]:g} to {cooling[-1]:g}"
+        labels = _named([system.label for system in self.spec.systems])
+        self._say(f"{labels}: {what}, {threads} thread(s), seed {store.seed}")
         for line in choice_lines(units):
             self._say(line)
         for line in self.spec.warnings:
@@ -157,6 +162,9 @@ def show_results(out: Path, form: str = "table") -> None:
 
     Raises StoreError where the file cannot be read.
     """
+    if is_annealing(out):
+        _show_annealing(read_annealing(out), form)
+        return
     systems = read_results(out, samples=form != "table")
     if form == "csv":
         _show_csv(systems)
@@ -189,6 +197,56 @@ def _results_table(system: SystemResults) -> Table:
             cells.append({1: "yes", 0: "NO"}.get(int(columns["equilibrated"][t]), "?"))
         table.add_row(f"{T:g}", *cells)
     return table
+
+
+def _show_annealing(systems: Sequence[dict[str, Any]], form: str) -> None:
+    """What annealing found, system by system: as a table, or with the energies of all reads."""
+    if form == "json":
+        print(json.dumps({own["label"]: {name: _plain(x) for name, x in own.items()} for own in systems}, indent=1))
+        return
+    if form == "csv":
+        writer = csv.writer(sys.stdout)
+        writer.writerow(["system", "read", "energy", *(["cut"] if "cut" in systems[0] else [])])
+        for own in systems:
+            for k, energy in enumerate(own["energy"]):
+                writer.writerow([own["label"], k, energy, *([own["cut"][k]] if "cut" in own else [])])
+        return
+    table = Table(box=None, pad_edge=False)
+    names = [
+        "system",
+        "sites",
+        "reads",
+        "lowest E",
+        "per site",
+        "mean E",
+        "target",
+        "met by",
+        "sweeps to target (99 %)",
+    ]
+    for name in names + ["seconds"] + (["largest cut"] if any("cut" in own for own in systems) else []):
+        table.add_column(name, justify="right", no_wrap=True)
+    for own in systems:
+        energy, reads = own["energy"], int(own["reads"])
+        spread = energy.std(ddof=1) / math.sqrt(reads) if reads > 1 else math.nan
+        seconds = own["seconds_per_sweep"]
+        cells = [
+            f"{own['best_energy']:.10g}",
+            f"{own['best_energy'] / own['n_sites']:.6f}",
+            format_value(float(energy.mean()), spread),
+            f"{own['target']:.10g}" if own["target_given"] else "lowest",
+            format_value(float(own["success_probability"]), float(own["success_probability_error"])),
+            format_value(float(own["time_to_target"]), float(own["time_to_target_error"])),
+            format_value(float(own["time_to_target"] * seconds), float(own["time_to_target_error"] * seconds)),
+        ]
+        cells += [f"{own['cut'].max():.10g}"] if "cut" in own else []
+        table.add_row(own["label"], str(own["n_sites"]), str(reads), *cells)
+    console = _console()
+    console.print(table)
+    for own in systems:
+        if not own["success_probability"]:
+            label, target = own["label"], own["target"]
+            line = f"warning: {label}: no read met the target {target:g}: raise anneal.sweeps or anneal.reads"
+            console.print(line, soft_wrap=True, markup=False)
 
 
 def _tempering_line(label: str, members: Sequence[SystemResults]) -> str:

@@ -3,18 +3,20 @@
 import hashlib
 import tomllib
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ising_mc.algorithms import HOUDAYER, PACKINGS, UPDATES
+from ising_mc.algorithms import CLIMBERS, HOUDAYER, PACKINGS, UPDATES
+from ising_mc.annealing import SCHEDULES, Schedule
 from ising_mc.graphfile import GraphData, read_field
 from ising_mc.ising import Couplings, Field, FileGraph, FileValues, Shape, System
 from ising_mc.lattices import KINDS, Lattice
 from ising_mc.observers import OBSERVABLES, OF_PAIRS
-from ising_mc.preparation import CLUSTER_UPDATES, KERNELS
-from ising_mc.reader import LARGEST, LARGEST_COUNT, Reader, SpecError, cut, known
+from ising_mc.preparation import CLUSTER_UPDATES, KERNELS, LOCAL_UPDATES
+from ising_mc.reader import LARGEST, LARGEST_COUNT, TEMPERATURE_RANGE, Reader, SpecError, cut, is_temperature, known
 from ising_mc.words import LANES, STARTS
 
 KEYS: dict[str, tuple[str, ...]] = {
@@ -28,6 +30,7 @@ KEYS: dict[str, tuple[str, ...]] = {
     "measure": ("observables",),
     "algorithm": ("kind", "cycle", "kernel", "packing", "start"),
     "tempering": ("every", "ladder", "houdayer"),
+    "anneal": ("schedule", "from", "to", "temperatures", "sweeps", "reads", "target"),
 }
 OWN_KEYS: dict[str, dict[str, tuple[str, ...]]] = {  # keys that go with some kinds only
     "lattice": {
@@ -73,6 +76,8 @@ class RunSpec:
     exchange_every: int  # sweeps between rounds of tempering, 0 without
     houdayer: bool  # isoenergetic moves after each round of tempering
     ladder: str  # "grid": the temperatures of the grid; "auto": as many, placed for uniform swap rates
+    anneal: Schedule | None  # a run that cools: replicas are reads, and all sweeps are thermalization
+    target: float | None  # energy that annealing is to reach
     warnings: tuple[str, ...]
     text: str = field(repr=False)
     origin: str = ""  # the path of the file
@@ -119,7 +124,19 @@ class RunSpec:
             "algorithm.kernel": self.kernel,
             "algorithm.packing": self.packing,
             "algorithm.start": self.start,
-        } | self._tempering()
+        } | (self._annealing() if self.anneal else self._tempering())
+
+    def _annealing(self) -> dict[str, Any]:
+        assert self.anneal
+        own = self.anneal
+        return {
+            "anneal.schedule": own.kind,
+            "anneal.from": own.start,
+            "anneal.to": own.stop,
+            "anneal.temperatures": list(own.steps),
+            "anneal.sweeps": own.sweeps,
+            "anneal.target": self.target,
+        }
 
     def _tempering(self) -> dict[str, Any]:
         """With tempering, every temperature has its say in all samples."""
@@ -167,6 +184,8 @@ def parse(text: str, default_name: str = "run", folder: Path = Path()) -> RunSpe
     reader = Reader(tables, folder)
     reader.choice("model.kind", ("ising",), "ising")
     systems, warnings = _systems(reader)
+    if "anneal" in tables:
+        return _annealing_run(reader, systems, warnings, default_name, text)
     spec = RunSpec(
         name=reader.name("run.name", default_name),
         seed=reader.seed("run.seed"),
@@ -182,6 +201,8 @@ def parse(text: str, default_name: str = "run", folder: Path = Path()) -> RunSpe
         packing=reader.choice("algorithm.packing", ("auto", *PACKINGS), "auto"),
         start=reader.choice("algorithm.start", STARTS, "mixed"),
         observables=reader.names("measure.observables", OBSERVABLES),
+        anneal=None,
+        target=None,
         cycle=_read_cycle(reader),
         exchange_every=reader.integer("tempering.every", 1, 1) if "tempering" in tables else 0,
         houdayer=reader.truth("tempering.houdayer", False),
@@ -196,6 +217,84 @@ def parse(text: str, default_name: str = "run", folder: Path = Path()) -> RunSpe
     if spec.exchange_every:
         _check_tempering(spec)
     return spec
+
+
+def _annealing_run(
+    reader: Reader, systems: tuple[System, ...], warnings: list[str], default_name: str, text: str
+) -> RunSpec:
+    """A run that cools; what only other runs have is refused."""
+    for table in ("grid", "measure", "tempering", "schedule"):
+        extra = [key for key in reader.tables.get(table, {}) if (table, key) != ("schedule", "checkpoint_seconds")]
+        if extra or (table == "tempering" and table in reader.tables):
+            what = f"{table}.{extra[0]}" if extra else f"[{table}]"
+            raise SpecError(
+                f"{what} has no meaning in an annealing run: [anneal] says what is done, with reads and sweeps"
+            )
+    for key in ("cycle", "start", "packing"):
+        if key in reader.tables.get("algorithm", {}):
+            raise SpecError(
+                f"algorithm.{key} has no meaning in an annealing run, whose reads start at random, 64 a word"
+            )
+    schedule = _read_schedule(reader)
+    target = reader.get("anneal.target", None)
+    return RunSpec(
+        name=reader.name("run.name", default_name),
+        seed=reader.seed("run.seed"),
+        systems=systems,
+        temperatures=(),
+        replicas=reader.integer("anneal.reads", LANES, 1, LARGEST_COUNT),
+        thermalization=schedule.sweeps,
+        sweeps=0,
+        measure_every=1,
+        checkpoint_seconds=reader.number("schedule.checkpoint_seconds", 60.0, positive=True),
+        algorithm=reader.choice("algorithm.kind", ("auto", *LOCAL_UPDATES), "auto"),
+        kernel=reader.choice("algorithm.kernel", ("auto", *CLIMBERS), "auto"),
+        packing="replicas",
+        start="random",
+        observables=(),
+        cycle=(),
+        exchange_every=0,
+        houdayer=False,
+        ladder="grid",
+        anneal=schedule,
+        target=None if target is None else reader.number("anneal.target", 0.0),
+        warnings=tuple(warnings),
+        text=text,
+    )
+
+
+def _read_schedule(reader: Reader) -> Schedule:
+    kind = reader.choice("anneal.schedule", SCHEDULES, "geometric")
+    reader.only_own("anneal", kind, {"from": SCHEDULES[:2], "to": SCHEDULES[:2], "temperatures": SCHEDULES[2:]})
+    sweeps = reader.integer("anneal.sweeps", 1000, 1)
+    if kind == "list":
+        if not isinstance(reader.get("anneal.temperatures", None), list):
+            raise SpecError("anneal.temperatures is missing: give a list, from hot to cold")
+        steps = reader.temperatures("anneal.temperatures")
+        if sweeps % len(steps):
+            raise SpecError(
+                f"anneal.sweeps = {sweeps} must be a multiple of the {len(steps)} temperatures, which share them"
+            )
+        if any(one < other for one, other in pairwise(steps)):
+            raise SpecError("anneal.temperatures heats on its way: annealing cools, so give them from hot to cold")
+        return Schedule(kind, 0.0, 0.0, steps, sweeps)
+    ends = []
+    for key in ("from", "to"):
+        if reader.get(f"anneal.{key}", None) is None:
+            raise SpecError(
+                f"anneal.{key} is missing: cool from about the number of neighbours times |J| to about 0.1 |J|"
+            )
+        value = reader.number(f"anneal.{key}", 0.0, positive=True)
+        if not is_temperature(value):
+            raise SpecError(f"anneal.{key} must be a positive number {TEMPERATURE_RANGE}, not {value:g}")
+        ends.append(value)
+    if ends[0] < ends[1]:
+        raise SpecError(
+            f"anneal.from = {ends[0]:g} is colder than anneal.to = {ends[1]:g}: annealing cools, so exchange the two"
+        )
+    if sweeps < 2:
+        raise SpecError("anneal.sweeps must be at least 2, one at each end of the schedule")
+    return Schedule(kind, ends[0], ends[1], (), sweeps)
 
 
 def _read_cycle(reader: Reader) -> tuple[tuple[str, int], ...]:
@@ -287,9 +386,12 @@ def _systems(reader: Reader) -> tuple[tuple[System, ...], list[str]]:
 
 def _read_couplings(reader: Reader, shapes: list[Shape], data: GraphData | None, warnings: list[str]) -> Couplings:
     in_graph = data is not None and data.couplings is not None
-    kind = reader.choice("couplings.kind", ("uniform", "pm_j", "gaussian", "file"), "file" if in_graph else "uniform")
+    kinds = ("uniform", "pm_j", "gaussian", "file", "maxcut")
+    kind = reader.choice("couplings.kind", kinds, "file" if in_graph else "uniform")
     reader.only_own("couplings", kind, OWN_KEYS["couplings"])
     own_path = reader.get("couplings.path", None) is not None
+    if kind == "maxcut":
+        return _maxcut(reader, data)
     if in_graph and (kind != "file" or own_path):
         because = "couplings.path is given" if own_path else f"couplings.kind = '{kind}'"
         warnings.append(f"the couplings in the file of the lattice are not used, because {because}")
@@ -323,6 +425,16 @@ def _read_couplings(reader: Reader, shapes: list[Shape], data: GraphData | None,
     else:
         path, values = str(reader.get("lattice.path", "")), data.couplings
     return Couplings(kind, file=FileValues(path, _digest(values), values))
+
+
+def _maxcut(reader: Reader, data: GraphData | None) -> Couplings:
+    """J = -w: the ground state has the largest weight between its two sides."""
+    if data is None:
+        raise SpecError("couplings.kind = 'maxcut' goes with lattice.kind = 'file': the graph whose bonds have weights")
+    if "field" in reader.tables and reader.get("field.B", 1.0) != 0:
+        raise SpecError("couplings.kind = 'maxcut' has no field: take the table [field] out")
+    values = -(np.ones(len(data.bonds)) if data.couplings is None else data.couplings)
+    return Couplings("maxcut", file=FileValues(str(reader.get("lattice.path", "")), _digest(values), values))
 
 
 def _on_bonds_of(path: str, found: GraphData, shapes: list[Shape]) -> np.ndarray:

@@ -145,6 +145,9 @@ class Store:
 
     def _read_result(self) -> None:
         with open_result(self.out) as file, damage_told(self.out):
+            if "kind" in file.attrs:  # of annealing, which nothing can be added to
+                self.result = 0, ()
+                return
             for label, system in file["systems"].items():
                 self.result = int(file.attrs["sweeps"]), tuple(float(T) for T in system["temperature"])
                 done = np.asarray(system["final/done"])
@@ -301,7 +304,7 @@ def read_header(out: Path) -> dict[str, Any] | None:
             "identity": json.loads(file.attrs["identity"]),
             "seed": int(file.attrs["seed"]),
             "sweeps": int(file.attrs["sweeps"]),
-            "temperatures": [float(T) for T in system["temperature"]],
+            "temperatures": [] if "kind" in file.attrs else [float(T) for T in system["temperature"]],
         }
 
 

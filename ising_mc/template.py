@@ -59,3 +59,34 @@ kernel = "auto"                    # auto | square | packed | sparse | dense | c
 packing = "auto"                   # auto | replicas (64 copies a word) | sites (one big lattice, first side 128 n)
 start = "mixed"                    # up | random | mixed: half of the replicas each, and a verdict whether they agree
 """
+
+ANNEAL = """\
+# Simulated annealing: states of low energy of H = - sum_<ij> J_ij s_i s_j - mu sum_i B_i s_i.
+# Run it, or go on with it:  ising-mc run FILE;  then ising-mc results OUT, and OUT without .h5 has .best.txt beside it.
+
+[run]
+# name = "my_run"                  # result file: results/<name>.h5; left out: the name of this file
+seed = 2026                        # left out: drawn, printed and recorded
+
+[lattice]                          # this table, [couplings] and [field] as in other runs: ising-mc init
+kind = "square"
+size = [32]
+
+[couplings]
+kind = "pm_j"                      # also: maxcut, of a graph from a file: J_ij = -w_ij, and the cut is told
+
+[anneal]
+schedule = "geometric"             # geometric | linear | list
+from = 3.0                         # temperature of the first sweep
+to = 0.1                           # of the last one
+# temperatures = [3.0, 1.0, 0.3]   # list: from hot to cold; each has an equal share of the sweeps
+sweeps = 1000                      # of each read
+reads = 64                         # independent; multiples of 64 cost least
+# target = -1400.0                 # energy to reach; left out: the lowest that is found
+
+[schedule]
+checkpoint_seconds = 60
+
+[algorithm]
+kind = "auto"                      # auto | metropolis | heat_bath
+"""

@@ -74,6 +74,14 @@ def bit_masks(probabilities: Floats | float) -> Words:
     return masks
 
 
+def uniform_masks(probabilities: Floats) -> Words:
+    """`bit_masks` (..., 62) of many probabilities (...), each for all lanes: words of all ones or zeros."""
+    digits = bernoulli.THRESHOLD_BITS
+    numbers = np.minimum((probabilities * 2.0**digits).astype(np.uint64), np.uint64(2**digits - 1))
+    place = np.arange(digits - 1, -1, -1, dtype=np.uint64)
+    return np.asarray((numbers[..., None] >> place & np.uint64(1)) * ALL)
+
+
 def smallest_integer(largest: float) -> np.dtype[Any]:
     """int32 where it holds +-largest, otherwise int64."""
     return np.dtype(np.int32 if largest < 2**31 else np.int64)

@@ -17,6 +17,7 @@ LAYERS = (  # top to bottom; modules of one row do not know each other
     ("planning",),
     ("schedule",),
     ("store",),
+    ("annealfile",),
     ("resultfile", "pilot"),
     ("results", "run", "disorder"),
     ("spec", "graphchecks"),
@@ -31,6 +32,7 @@ LAYERS = (  # top to bottom; modules of one row do not know each other
     ("ising", "square"),
     ("observables",),
     ("statistics", "exact"),
+    ("annealing",),
     ("words",),
     ("lattices", "graphfile", "streams", "provenance"),
     ("kernels",),
@@ -38,7 +40,13 @@ LAYERS = (  # top to bottom; modules of one row do not know each other
 )
 LEVEL = {module: level for level, row in enumerate(LAYERS) for module in row}
 PLACES = {
-    "h5py": {"store", "resultfile", "results", "graphfile"},  # graphfile reads the users' arrays, never results
+    "h5py": {
+        "store",
+        "resultfile",
+        "annealfile",
+        "results",
+        "graphfile",
+    },  # graphfile reads the users' arrays, never results
     "click": {"cli"},
     "rich": {"screen"},
     "matplotlib": {"plot"},

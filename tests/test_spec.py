@@ -12,7 +12,7 @@ from ising_mc.preparation import memory_needed
 from ising_mc.reader import SpecError
 from ising_mc.run import units_of
 from ising_mc.spec import KEYS, load, parse
-from ising_mc.template import ISING
+from ising_mc.template import ANNEAL, ISING
 
 
 def test_every_key_is_read() -> None:
@@ -68,10 +68,12 @@ def test_a_finer_grid_contains_the_coarser_one_bit_for_bit() -> None:
 
 def test_template_names_every_key() -> None:
     parse(ISING)
+    parse(ANNEAL)
     for table, keys in KEYS.items():
-        assert f"[{table}]" in ISING
+        text = ANNEAL if table == "anneal" else ISING
+        assert f"[{table}]" in text
         for key in keys:
-            assert f"{key} = " in ISING, key
+            assert f"{key} = " in text, key
 
 
 WRONG = {

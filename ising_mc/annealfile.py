@@ -1,0 +1,205 @@
+"""The result file of an annealing run, and the best states as text.
+
+::
+
+    /                        attributes as in other result files, and kind = "anneal"
+    /systems/L100/           attributes as in other result files; target, target_given, best_energy
+        read  site  sweep  level                               dimension scales
+        energy(read)  spins(read, site)  best_spins(site)  temperature(sweep)
+        histogram(level)                                       reads of each energy (real ones in bins)
+        success_probability, _error;  time_to_target, _error   in sweeps
+        cut(read)                                              of maxcut
+"""
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from ising_mc.annealing import time_to_target
+from ising_mc.ising import System, realize
+from ising_mc.observables import Quantity
+from ising_mc.resultfile import CONVENTIONS, Source, describe, described, sync_and_rename, why_not
+from ising_mc.results import SCHEMA_VERSION, StoreError, damage_told, open_result
+from ising_mc.run import Unit
+from ising_mc.spec import RunSpec
+from ising_mc.streams import SAMPLER_VERSION
+from ising_mc.words import unpack
+
+BINS = 50  # of real energies
+SAME = 1e-9  # relative: energies that differ by less are equal
+Array = NDArray[Any]
+NONE = Quantity("1", "", "", "")
+
+
+def write_annealing(
+    out: Path, source: Source, spec: RunSpec, units: Sequence[Unit], attributes: dict[str, dict[str, Any]],
+    tick: Callable[[], None],
+) -> None:  # fmt: skip
+    """Write the result file and, beside it, the text of the best states, under other names first.
+
+    Raises StoreError where they cannot be written.
+    """
+    partial, text = out.with_name(out.name + ".tmp"), best_file(out)
+    lines = ["# system, energy, spins in the order of the sites (from 0)\n"]
+    try:
+        with h5py.File(partial, "w") as file:
+            file.attrs.update(
+                Conventions=CONVENTIONS,
+                schema_version=SCHEMA_VERSION,
+                sampler_version=SAMPLER_VERSION,
+                identity=json.dumps(spec.identity()),
+                run_file=spec.text,
+                seed=source.seed,
+                sweeps=spec.sweeps,
+                kind="anneal",
+            )
+            for name, values in attributes.items():
+                file.create_group(name).attrs.update(values)
+            for system in spec.systems:
+                group = file.create_group(f"systems/{system.label}")
+                own = [unit for unit in units if unit.system == system]
+                energy, best = _write_system(group, source, spec, system, own, attributes["timings"])
+                lines.append(f"{system.label} {energy!r} {' '.join(f'{s:+d}' for s in best)}\n")
+                tick()
+        partial_text = text.with_name(text.name + ".tmp")
+        partial_text.write_text("".join(lines))
+        sync_and_rename(partial_text, text)
+        sync_and_rename(partial, out)
+    except OSError as error:
+        raise StoreError(
+            f"cannot write {out}: {why_not(error, out)}; all states are safe in its .parts folder, run again"
+        ) from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def best_file(out: Path) -> Path:
+    """Where the best states stand as text: results/x.h5 has results/x.best.txt."""
+    return out.with_suffix(".best.txt")
+
+
+def _write_system(
+    group: h5py.Group, source: Source, spec: RunSpec, system: System, units: list[Unit], timings: dict[str, Any]
+) -> tuple[float, Array]:
+    """One system; its lowest energy, and the state that has it."""
+    assert spec.anneal is not None
+    states = [source.state(unit.key) for unit in units]
+    parts = [
+        2 * unpack(state.spins).T[: unit.replicas].astype(np.int8) - 1
+        for unit, state in zip(units, states, strict=True)
+        if state is not None
+    ]
+    spins = np.concatenate(parts)  # (reads, sites)
+    drawn = realize(system, source.seed)
+    energy = np.concatenate([drawn.energy(part.astype(np.float64)) for part in parts])
+    if np.all(energy == np.rint(energy)):
+        energy = np.rint(energy)
+    best = int(energy.argmin())
+    target = spec.target if spec.target is not None else float(energy[best])
+    met = int(np.count_nonzero(energy <= target + SAME * max(1.0, abs(target))))
+    success = time_to_target(met, len(energy), spec.thermalization)
+    rate = float(timings.get("flips_per_ns", 0.0)) * 1e9
+    group.attrs.update(describe(system))
+    group.attrs.update(
+        kernel=units[0].choice.kernel, update=units[0].choice.update, reads=len(energy), target=target,
+        target_given=spec.target is not None, best_energy=energy[best], reads_that_met_it=met,
+        seconds_per_sweep=system.n_sites / rate if rate else np.nan,
+    )  # fmt: skip
+    levels, counts = histogram(energy)
+    scale = (
+        _scale(group, "read", np.arange(len(energy)), "read"),
+        _scale(group, "site", np.arange(system.n_sites), "site"),
+    )
+    sweep = _scale(group, "sweep", np.arange(1, spec.thermalization + 1), "sweep of a read")
+    level = _scale(group, "level", levels, "energy, or the middle of a bin of energies")
+    read, site = scale
+    _put(group, "energy", energy, Quantity("J", "total energy of the last state of each read", "H", "E"), read)
+    _put(
+        group, "spins", spins, Quantity("1", "last state of each read", "+1 or -1", "s"), read, site,
+        compression="gzip", compression_opts=1, chunks=(1, system.n_sites),
+    )  # fmt: skip
+    _put(group, "best_spins", spins[best], Quantity("1", "a state of the lowest energy", "+1 or -1", "s"), site)
+    _put(
+        group,
+        "temperature",
+        spec.anneal.temperatures(),
+        Quantity("J/k_B", "temperature of each sweep", "T", "T"),
+        sweep,
+    )
+    _put(group, "histogram", counts, Quantity("1", "reads of each energy", "", ""), level)
+    formula = "sweeps ln(0.01)/ln(1 - p), at least those of one read"
+    error = "half of the 68.27 % interval of the binomial likelihood (Jeffreys)"
+    for name, value, quantity in (
+        ("success_probability", success.probability, Quantity("1", "share of reads that met the target", "p", "p")),
+        ("success_probability_error", success.probability_error, Quantity("1", "its error", error, "p")),
+        ("time_to_target", success.time, Quantity("sweeps", "time until the target is met with 99 %", formula, "TTT")),
+        ("time_to_target_error", success.time_error, Quantity("sweeps", "its error", error, "TTT")),
+    ):
+        _put(group, name, np.float64(value), quantity)
+    if system.couplings.kind == "maxcut":
+        cut = cut_value(drawn.J, energy)
+        _put(
+            group,
+            "cut",
+            cut,
+            Quantity("1", "weight of the bonds between the two sides", "sum w (1 - s s')/2", "cut"),
+            read,
+        )
+    return float(energy[best]), spins[best]
+
+
+def cut_value(J: Array, energy: Array) -> Array:
+    """Weight of the bonds between spins that differ, from the energy: w = -J, so sum w (1 - s s')/2 = (sum w - H)/2."""
+    return np.asarray((-J.sum() - energy) / 2)
+
+
+def histogram(energy: Array) -> tuple[Array, Array]:
+    """Energies and how many reads have each; real ones of more than BINS values in bins, by their middles."""
+    levels, counts = np.unique(energy, return_counts=True)
+    if len(levels) <= BINS or np.all(levels == np.rint(levels)):
+        return levels, counts
+    counts, edges = np.histogram(energy, BINS)
+    return (edges[1:] + edges[:-1]) / 2, counts
+
+
+def _scale(group: h5py.Group, name: str, values: Array, what: str) -> h5py.Dataset:
+    dataset = group.create_dataset(name, data=values)
+    described(dataset, Quantity("1", what, "", ""))
+    dataset.make_scale(name)
+    return dataset
+
+
+def _put(group: h5py.Group, name: str, values: Any, quantity: Quantity, *scales: h5py.Dataset, **options: Any) -> None:
+    dataset = group.create_dataset(name, data=values, **options)
+    described(dataset, quantity)
+    for axis, scale in enumerate(scales):
+        dataset.dims[axis].attach_scale(scale)
+
+
+def is_annealing(path: Path) -> bool:
+    """Whether a result file is one of annealing; raises StoreError where it is none at all."""
+    with open_result(path) as file:
+        return str(file.attrs.get("kind", "")) == "anneal"
+
+
+def read_annealing(path: Path) -> list[dict[str, Any]]:
+    """What a table of the results needs, system by system: plain values, and the energies of all reads.
+
+    Raises StoreError where the file is damaged.
+    """
+    with open_result(path) as file, damage_told(path):
+        found = []
+        for label, group in file["systems"].items():
+            own = {
+                name: group.attrs[name] for name in ("n_sites", "reads", "target", "best_energy", "seconds_per_sweep")
+            }
+            own |= {name: group[name][()] for name in ("energy", "success_probability", "time_to_target")}
+            own |= {f"{name}_error": group[f"{name}_error"][()] for name in ("success_probability", "time_to_target")}
+            own |= {"cut": group["cut"][()]} if "cut" in group else {}
+            found.append({"label": label, "target_given": bool(group.attrs["target_given"]), **own})
+        return sorted(found, key=lambda own: int(own["n_sites"]))
