@@ -28,7 +28,7 @@ SEED = 1
 UPDATES = ("metropolis", "heat_bath", "swendsen_wang", "wolff")
 TC_3D = 1 / 0.221654626
 BUDGET = 8.0  # seconds of sampling for one autocorrelation time
-ENOUGH = 200  # autocorrelation times that a series must be long
+ENOUGH = 50  # autocorrelation times that the series of each of 64 replicas must be long
 
 
 def lattice(kind: str, L: int) -> System:
@@ -70,13 +70,21 @@ def mcising_job(L: int, update: str, mean_size: float) -> Job:
     algorithm = getattr(mcising.Algorithm, update.upper())
     config = mcising.SimulationConfig(lattice=shape, temperatures=(TC,), n_sweeps=1, algorithm=algorithm)
     other = mcising.Simulation(config)
-    other.sweep(200 if L < 1000 else 30, temperature=TC)
+    if update == "wolff":
+        other.sweep(2000, temperature=1.5)  # from its random start large clusters come only when it is cold
+    other.sweep(200 if L < 1000 else 60, temperature=TC)
     sites = mean_size if update == "wolff" else L * L  # what it calls a sweep of Wolff's is one cluster
     sweeps = max(1, int(SECONDS * 4e7 / sites))
 
     def job() -> float:
-        other.sweep(sweeps, temperature=TC)
-        return sweeps * sites
+        if update != "wolff":
+            other.sweep(sweeps, temperature=TC)
+            return sweeps * sites
+        flipped, before = 0.0, other.magnetization
+        for _ in range(sweeps):  # one cluster at a time shows its size
+            now = other.sweep(1, temperature=TC)["magnetization"]
+            flipped, before = flipped + abs(now - before) * L * L / 2, now
+        return flipped
 
     return job
 

@@ -13,7 +13,18 @@ from ising_mc.kernels import bernoulli, clusters, graphs, wolff
 from ising_mc.kernels._jit import use_threads
 from ising_mc.observers import NO_WORK, Observer
 from ising_mc.real import ROUNDING, fixed_point
-from ising_mc.words import ALL, LANES, Series, State, Words, aligned_zeros, magnetization, smallest_integer, start_mask
+from ising_mc.words import (
+    ALL,
+    LANES,
+    Series,
+    State,
+    Words,
+    aligned_zeros,
+    by_replica,
+    magnetization,
+    smallest_integer,
+    start_mask,
+)
 
 MOST_BANDS = 16
 MOST_DEGREE = 64  # of a table of neighbours that is filled up
@@ -148,12 +159,12 @@ class ClusterSampler:
         """Total energy, magnetization, improved estimators and what else is observed, (lanes, measurements) each."""
         energies, ups, moments, counts = self._measure(measurements, every, self.observer)
         unit, bound = self.tables.fixed.unit, 3 * self.tables.most_energy
-        energy = energies.T.astype(smallest_integer(bound)) if unit == 1.0 else energies.T * unit
+        energy = energies.astype(smallest_integer(bound)) if unit == 1.0 else energies * unit
         found = {
-            "energy": np.ascontiguousarray(energy),
-            "magnetization": magnetization(self.tables.n, np.ascontiguousarray(ups.T)),
+            "energy": by_replica(energy),
+            "magnetization": magnetization(self.tables.n, by_replica(ups)),
         }
-        found |= {name: np.ascontiguousarray(values.T) for name, values in self._improved(moments).items()}
+        found |= {name: by_replica(values) for name, values in self._improved(moments).items()}
         return found | (self.observer.series(counts) if self.observer else {})
 
     def _improved(self, moments: Array) -> Series:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from ising_mc.ising import System
 from ising_mc.kernels import observe
 from ising_mc.lattices import Graph
-from ising_mc.words import Series
+from ising_mc.words import Series, by_replica
 
 OBSERVABLES = ("staggered_magnetization", "structure_factor", "bond_energies", "overlap", "link_overlap")
 OF_PAIRS = ("overlap", "link_overlap")  # of two replicas
@@ -79,11 +79,11 @@ class Observer:
                     phase = 2 * np.pi * np.arange(side) / side
                     wave = np.stack([np.cos(phase), np.sin(phase)]) @ planes  # (measurements, 2, lanes)
                     square = (wave**2).sum(1) / self.system.n_sites
-                    found[f"{name}_axis{axis}"] = np.ascontiguousarray(square.T)
+                    found[f"{name}_axis{axis}"] = by_replica(square)
             elif name == "bond_energies":
                 for axis in range(rows):
                     sums = part[:, axis] if self.weighted else numbers[axis] - 2 * part[:, axis]
-                    found[f"bond_energy_axis{axis}"] = np.ascontiguousarray(-self.strengths[axis] * sums.T)
+                    found[f"bond_energy_axis{axis}"] = by_replica(-self.strengths[axis] * sums)
             else:
                 found[name] = _compact(numbers[0] - 2 * part[:, 0, 0::2])
             at += rows
@@ -92,7 +92,7 @@ class Observer:
 
 def _compact(values: Array) -> Array:
     """Small integers (measurements, lanes), replica by replica."""
-    return np.ascontiguousarray(values.T, np.int32)
+    return by_replica(values.astype(np.int32))
 
 
 def periodic_axes(system: System) -> list[int]:

@@ -25,6 +25,7 @@ from ising_mc.words import (
     Words,
     aligned_zeros,
     bit_masks,
+    by_replica,
     magnetization,
     smallest_integer,
     start_mask,
@@ -330,10 +331,9 @@ class PackedSampler:
     def record(self, measurements: int, every: int) -> Series:
         """Total energy, magnetization and what else is observed, (lanes, measurements) each."""
         unsatisfied, ups, counts = self.count(measurements, every)
-        unsatisfied, ups = np.ascontiguousarray(unsatisfied.transpose(1, 2, 0)), np.ascontiguousarray(ups.T)
         found = {
-            "energy": self.tables.energy(unsatisfied, ups),
-            "magnetization": magnetization(self.tables.n, ups),
+            "energy": by_replica(self.tables.energy(unsatisfied.swapaxes(0, 1), ups)),
+            "magnetization": by_replica(magnetization(self.tables.n, ups)),
         }
         return found | (self.observer.series(counts) if self.observer else {})
 

@@ -17,7 +17,7 @@ from ising_mc.kernels import dense, logistic, sparse
 from ising_mc.kernels._jit import use_threads
 from ising_mc.observers import NO_WORK, Observer, Work
 from ising_mc.tempering import NO_LADDER, Ladder
-from ising_mc.words import LANES, Series, State, aligned_zeros, magnetization, start_mask
+from ising_mc.words import LANES, Series, State, aligned_zeros, by_replica, magnetization, start_mask
 
 Words = NDArray[np.uint64]
 Floats = NDArray[np.float64]
@@ -242,8 +242,8 @@ class _Lanes:
     def record(self, measurements: int, every: int) -> Series:
         """Total energy, magnetization and what else is observed, (64, measurements) each."""
         energies, ups, counts = self._count(measurements, every, self.observer)
-        energy = np.ascontiguousarray(energies.T)
-        found = {"energy": energy, "magnetization": magnetization(len(self.spins), np.ascontiguousarray(ups.T))}
+        energy = by_replica(energies)
+        found = {"energy": energy, "magnetization": magnetization(len(self.spins), by_replica(ups))}
         return found | (self.observer.series(counts) if self.observer else {})
 
     def _count(

@@ -21,6 +21,7 @@ from ising_mc.words import (
     Words,
     aligned_zeros,
     bit_masks,
+    by_replica,
     magnetization,
     smallest_integer,
     start_mask,
@@ -132,7 +133,7 @@ class _Packed:
 
     def record(self, measurements: int, every: int) -> Series:
         """Total energy and magnetization, (lanes, measurements) each, one measurement after every `every` sweeps."""
-        unsatisfied, ups = (np.ascontiguousarray(counts.T) for counts in self.sample(measurements, every))
+        unsatisfied, ups = (by_replica(counts) for counts in self.sample(measurements, every))
         energy = self.couplings.energy(self.lattice, unsatisfied, ups)
         return {"energy": energy, "magnetization": magnetization(self.lattice.n_sites, ups)}
 

@@ -17,6 +17,7 @@ from ising_mc.observers import NO_PAIRS, OF_PAIRS
 from ising_mc.words import LANES, Series, State, Words
 
 Array = NDArray[Any]
+BY_PLACE = ("energy", "magnetization")  # the kernels sort them already
 BINS = 100  # of real energies
 KEY = "tempering"  # of the streams, where a single system has its label alone
 
@@ -200,14 +201,16 @@ class TemperedSampler:
         where = np.concatenate([own for _, own in parts])
         series = {name: np.concatenate([part[name] for part, _ in parts], axis=1) for name in parts[0][0]}
         K, R = len(ladder.temperatures), ladder.count
-        lanes = where[thin - 1 :: thin].T[: K * R].reshape(K, R, -1)[:, : self.replicas]
-        lanes = lanes.reshape(-1, measurements)
+        lanes = where[thin - 1 :: thin].T[: K * R].reshape(K, R, -1)[:, : self.replicas].reshape(-1, measurements)
         columns = np.arange(thin - 1, thin * measurements, thin)
         found = Series()
         for name, values in series.items():
             if name in OF_PAIRS:
                 own = values[: len(ladder.pairs)].reshape(K, R // 2, -1)[:, : self.replicas // 2]
-                found[name] = np.ascontiguousarray(own.reshape(-1, measurements * thin)[:, columns])
+                found[name] = np.ascontiguousarray(own.reshape(-1, measurements * thin)[:, thin - 1 :: thin])
+            elif name in BY_PLACE:
+                own = values[: K * R].reshape(K, R, -1)[:, : self.replicas, thin - 1 :: thin]
+                found[name] = np.ascontiguousarray(own.reshape(-1, measurements))
             else:
                 found[name] = values[lanes, columns]
         return found

@@ -14,6 +14,7 @@ Floats = NDArray[np.float64]
 Series = dict[str, NDArray[Any]]  # time series by name, (replica, measurement) each; overlaps: (pair, measurement)
 
 LANES = 64
+PIECE = 256  # measurements that are turned over at a time
 ALL = np.uint64(0xFFFFFFFFFFFFFFFF)
 LANE = np.arange(LANES, dtype=np.uint64)
 STARTS = ("up", "random", "mixed")
@@ -80,6 +81,14 @@ def uniform_masks(probabilities: Floats) -> Words:
     numbers = np.minimum((probabilities * 2.0**digits).astype(np.uint64), np.uint64(2**digits - 1))
     place = np.arange(digits - 1, -1, -1, dtype=np.uint64)
     return np.asarray((numbers[..., None] >> place & np.uint64(1)) * ALL)
+
+
+def by_replica(values: NDArray[Any]) -> NDArray[Any]:
+    """Measurements (n, lanes) as time series (lanes, n), turned over piece by piece, each of which the cache holds."""
+    turned = np.empty(values.shape[::-1], values.dtype)
+    for first in range(0, len(values), PIECE):
+        turned[:, first : first + PIECE] = values[first : first + PIECE].T
+    return turned
 
 
 def smallest_integer(largest: float) -> np.dtype[Any]:

@@ -182,7 +182,7 @@ def sample(spins, steps, fields, work, heat_bath, used, every, energy, energies,
         if (n + 1) % ladder[NUMBERS][THIN] == 0:
             observe(spins, watch[0], watch[1], watch[2], watch[3], watch[4], observed[n])
         if len(ladder[BETAS]):
-            temper_real(ladder, n, energies[n], scratch.reshape(1, -1))
+            temper_real(ladder, n, energies[n], ups[n], scratch.reshape(1, -1))
 
 
 @jit

@@ -119,7 +119,7 @@ def sample(spins, graph, scratches, costs, heat_bath, every, energy, energies, u
         if (n + 1) % ladder[NUMBERS][THIN] == 0:
             observe(spins, work[0], work[1], work[2], work[3], work[4], counts[n])
         if len(ladder[BETAS]):
-            temper_real(ladder, n, energies[n], scratches)
+            temper_real(ladder, n, energies[n], ups[n], scratches)
 
 
 @jit_parallel
@@ -135,7 +135,7 @@ def sample_parallel(spins, graph, scratches, costs, heat_bath, every, energy, en
         if (n + 1) % ladder[NUMBERS][THIN] == 0:
             observe(spins, work[0], work[1], work[2], work[3], work[4], counts[n])
         if len(ladder[BETAS]):
-            temper_real(ladder, n, energies[n], scratches)
+            temper_real(ladder, n, energies[n], ups[n], scratches)
 
 
 @jit

@@ -74,6 +74,14 @@ def pair_up(state, ladders, pairs):
 
 
 @jit
+def sort_by_place(row, where, spare):
+    """Put the numbers of lanes (64,) in the order of places."""
+    spare[:] = row
+    for place in range(np.uint64(64)):
+        row[place] = spare[np.uint64(where[place])]
+
+
+@jit
 def round_is_due(plan, n):
     """Note where the lanes stand in measurement n; whether a round of swaps follows it."""
     state, _, _, _, _, where, _, numbers = plan
@@ -86,16 +94,22 @@ def round_is_due(plan, n):
 def temper_packed(plan, n, unsatisfied, ups, thresholds):
     """What follows measurement n of `packed.sample`: a round of swaps, and new thresholds (classes, 62).
 
-    plan: see `ising_mc.tempering`; energies follow from unsatisfied bonds (moduli, 64) and up spins (64,).
+    plan: see `ising_mc.tempering`; energies follow from unsatisfied bonds (moduli, 64) and up spins (64,), which are
+    sorted by place afterwards.
     """
-    if not round_is_due(plan, n):
-        return
-    state, betas, weights, digits, _, _, pairs, numbers = plan
+    state, betas, weights, digits, _, where, pairs, numbers = plan
+    due = round_is_due(plan, n)
     energies = np.empty(64)
     for lane in range(64):
         energies[lane] = weights[-1] * ups[lane]
         for k in range(len(unsatisfied)):
             energies[lane] += weights[k] * unsatisfied[k, lane]
+    spare = np.empty(64, np.int64)
+    sort_by_place(ups, where[n], spare)
+    for k in range(len(unsatisfied)):
+        sort_by_place(unsatisfied[k], where[n], spare)
+    if not due:
+        return
     exchange(state, betas, numbers[COUNT], energies)
     pair_up(state, numbers[COUNT], pairs)
     set_thresholds(state, digits, np.uint64(numbers[COUNT]), thresholds)
@@ -116,15 +130,21 @@ def set_thresholds(state, digits, count, thresholds):
 
 
 @jit
-def temper_real(plan, n, energies, scratches):
+def temper_real(plan, n, energies, ups, scratches):
     """What follows measurement n of `sparse.sample` and `dense.sample`: a round of swaps, and new temperatures.
 
-    energies: (64,) in units;  scratches: (bands, logistic.SCRATCH_WORDS), or more.
+    energies: (64,) in units, and ups: (64,), which are sorted by place afterwards;  scratches: (bands,
+    logistic.SCRATCH_WORDS), or more.
     """
-    if not round_is_due(plan, n):
+    state, betas, weights, _, settings, where, pairs, numbers = plan
+    due = round_is_due(plan, n)
+    of_lanes = energies * weights[0]
+    spare = np.empty(64, np.int64)
+    sort_by_place(energies, where[n], spare)
+    sort_by_place(ups, where[n], spare)
+    if not due:
         return
-    state, betas, weights, _, settings, _, pairs, numbers = plan
-    exchange(state, betas, numbers[COUNT], energies * weights[0])
+    exchange(state, betas, numbers[COUNT], of_lanes)
     pair_up(state, numbers[COUNT], pairs)
     count = np.uint64(numbers[COUNT])
     for band in range(len(scratches)):
