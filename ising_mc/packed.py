@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ising_mc import streams
-from ising_mc.kernels import bernoulli, classes, counting, graphs, packed, tempering
+from ising_mc.kernels import annealing, bernoulli, classes, counting, graphs, packed, tempering
 from ising_mc.kernels._jit import use_threads
 from ising_mc.observers import NO_WORK, Observer
 from ising_mc.tempering import NO_LADDER, Ladder
@@ -289,13 +289,21 @@ class PackedSampler:
 
     def set_temperature(self, temperature: float) -> None:
         """Set the temperature of all lanes."""
-        self.cool(np.array([temperature]), sweeps=0)
+        self.model[0][:] = self.tables.uniform_thresholds(np.array([temperature]), self.update)[0]
 
-    def cool(self, temperatures: Floats, sweeps: int = 1) -> None:
-        """So many sweeps at each of some temperatures (steps,), the same for all lanes."""
-        for thresholds in self.tables.uniform_thresholds(temperatures, self.update):
-            self.model[0][:] = thresholds
-            self.sweep(sweeps)
+    def cool(self, temperatures: Floats) -> None:
+        """A sweep at each of some temperatures (steps,), the same for all lanes; the last one stays."""
+        tables = self.tables
+        thresholds = tables.uniform_thresholds(temperatures, self.update)
+        kernel: Any = annealing.cool_packed
+        if self.threads > 1 and len(self.scratches) > 1:
+            use_threads(self.threads)
+            kernel = annealing.cool_packed_parallel
+        kernel(
+            self.spins, tables.blocks, tables.tables, tables.patterns, self.model, thresholds, tables.bands,
+            self.scratches, self.counters, tables.width, np.zeros((len(tables.moduli), LANES), np.int64),
+        )  # fmt: skip
+        self.model[0][:] = thresholds[-1]
 
     def climb(self, ladder: Ladder) -> None:
         """Exchange temperatures from now on."""

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ising_mc import streams
-from ising_mc.kernels import dense, logistic, sparse
+from ising_mc.kernels import annealing, dense, logistic, sparse
 from ising_mc.kernels._jit import use_threads
 from ising_mc.observers import NO_WORK, Observer, Work
 from ising_mc.tempering import NO_LADDER, Ladder
@@ -214,10 +214,11 @@ class _Lanes:
         set_temperatures(self.scratches, self.fixed.unit, temperature, update)
 
     def cool(self, temperatures: Floats) -> None:
-        """A sweep at each of some temperatures (steps,), the same for all lanes."""
-        for T in temperatures:
-            self.set_temperature(T)
-            self.sweep(1)
+        """A sweep at each of some temperatures (steps,), the same for all lanes; the last one stays."""
+        self._cool(*_settings(self.fixed.unit, temperatures, self.heat_bath))
+
+    def _cool(self, limit: NDArray[np.int32], scale: NDArray[np.float32], scale_low: NDArray[np.float32]) -> None:
+        raise NotImplementedError
 
     def climb(self, ladder: Ladder) -> None:
         """Exchange temperatures from now on."""
@@ -300,6 +301,13 @@ class SparseSampler(_Lanes):
             counts, self.ladder.plan(len(ups)),
         )  # fmt: skip
 
+    def _cool(self, limit: NDArray[np.int32], scale: NDArray[np.float32], scale_low: NDArray[np.float32]) -> None:
+        kernel: Any = annealing.cool_sparse
+        if self.threads > 1 and len(self.scratches) > 1:
+            use_threads(self.threads)
+            kernel = annealing.cool_sparse_parallel
+        kernel(self.spins, self.graph, self.scratches, self.costs, self.heat_bath, limit, scale, scale_low)
+
 
 def _graph(
     order: NDArray[np.int64], bonds: NDArray[np.integer], fixed: FixedPoint, sizes: NDArray[np.integer]
@@ -362,6 +370,11 @@ class DenseSampler(_Lanes):
             self.spins, self.steps, self.fields, self.work, self.heat_bath, self.used, every, self.energy, energies,
             ups, work, counts, self.ladder.plan(len(ups)),
         )  # fmt: skip
+
+    def _cool(self, limit: NDArray[np.int32], scale: NDArray[np.float32], scale_low: NDArray[np.float32]) -> None:
+        annealing.cool_dense(
+            self.spins, self.steps, self.fields, self.work, self.heat_bath, self.used, limit, scale, scale_low
+        )
 
 
 def _integers(rows: int, columns: int) -> NDArray[np.int32]:

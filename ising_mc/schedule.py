@@ -20,6 +20,7 @@ import numpy as np
 from ising_mc import provenance
 from ising_mc.algorithms import HOUDAYER, example
 from ising_mc.annealfile import write_annealing
+from ising_mc.annealing import AnnealSampler
 from ising_mc.observables import PointResults, analyse
 from ising_mc.pilot import place_temperatures
 from ising_mc.reader import LARGEST_SEED
@@ -182,7 +183,10 @@ class Runner:
         began = time.monotonic()
         parts = [own for unit in units for own in ([own for own, _ in unit.choice.cycle] or [unit.choice])]
         for choice in {(own.kernel, own.update): own for own in parts if own.update != HOUDAYER}.values():
-            choice.sampler(example(choice.kernel, threads), 0, (), 1.0, 1, threads).record(1, 1)
+            sampler = choice.sampler(example(choice.kernel, threads), 0, (), 1.0, 1, threads)
+            sampler.record(1, 1)
+            if self.spec.anneal:
+                AnnealSampler(sampler, np.ones(1)).sweep(1)
         self.timings.compile += time.monotonic() - began
 
     def _save_until_done(self, working: int) -> None:
