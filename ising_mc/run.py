@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ising_mc.algorithms import PREPARED, Choice, check_memory, choose, choose_cycle
+from ising_mc.algorithms import PREPARED, Choice, check_memory, choose, choose_cycle, choose_to_anneal
 from ising_mc.annealing import AnnealSampler, Schedule
 from ising_mc.cycles import Houdayer
 from ising_mc.ising import System, realize
@@ -80,10 +80,15 @@ def units_of(spec: RunSpec) -> list[Unit]:
         choices = []
         for T in spec.temperatures or coldest:
             try:
-                choice = choose_cycle(system, T, spec.replicas, spec.cycle, spec.observables) if spec.cycle else choose(
-                    system, T, spec.replicas, spec.algorithm, spec.packing, spec.kernel, spec.observables,
-                    spec.exchange_every > 0 or spec.anneal is not None,
-                )  # fmt: skip
+                if spec.anneal:
+                    choice = choose_to_anneal(system, T, spec.replicas, spec.algorithm, spec.kernel)
+                elif spec.cycle:
+                    choice = choose_cycle(system, T, spec.replicas, spec.cycle, spec.observables)
+                else:
+                    choice = choose(
+                        system, T, spec.replicas, spec.algorithm, spec.packing, spec.kernel, spec.observables,
+                        spec.exchange_every > 0,
+                    )  # fmt: skip
                 if (system.family, choice.kernel) not in checked:
                     check_memory(system, choice.kernel, min(PREPARED + 1, len(spec.systems)))
                     checked.add((system.family, choice.kernel))
