@@ -36,7 +36,7 @@ from ising_mc.results import (
 )
 from ising_mc.spec import RunSpec
 from ising_mc.streams import SAMPLER_VERSION
-from ising_mc.words import Series, State
+from ising_mc.words import LANES, Series, State
 
 IMAGE_BLOCK = 1 << 22  # bytes by which a segment grows in memory
 USER_BLOCK = 512  # HDF5 leaves so many bytes at the beginning of a file to its user
@@ -147,6 +147,9 @@ class Store:
         with open_result(self.out) as file, damage_told(self.out):
             if "kind" in file.attrs:  # of annealing, which nothing can be added to
                 self.result = 0, ()
+                for label, system in file["systems"].items():
+                    for word in range(-(-len(system["read"]) // LANES)):
+                        self.progress[f"{label}/anneal/w{word:04d}"] = Progress(len(system["sweep"]))
                 return
             for label, system in file["systems"].items():
                 self.result = int(file.attrs["sweeps"]), tuple(float(T) for T in system["temperature"])
