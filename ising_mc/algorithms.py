@@ -150,7 +150,7 @@ def choose_to_anneal(system: System, coldest: float, reads: int, update: str = "
             own = choose(system, coldest, reads, "metropolis", "replicas", kernel, exchange=True)
         except ValueError:  # in one dimension, or where nothing is coupled; else the heat bath is refused as well
             own = choose(system, coldest, reads, "heat_bath", "replicas", kernel, exchange=True)
-            return replace(own, reason=own.reason.replace("as asked", "because Metropolis cannot do this system"))
+            return replace(own, reason=f"{own.reason.rpartition('; ')[0]}; heat bath, because Metropolis cannot do it")
         why = "Metropolis, which ends lower than the heat bath after as many sweeps"
         return replace(own, reason=f"{own.reason.rpartition('; ')[0]}; {why}", warning="")
     return replace(choose(system, coldest, reads, update, "replicas", kernel, exchange=True), warning="")

@@ -31,9 +31,10 @@ from ising_mc.streams import SAMPLER_VERSION
 from ising_mc.words import unpack
 
 BINS = 50  # of real energies
+MOST_TERMS = 1 << 22  # bonds times reads whose energies are summed at once
+CHUNK_BYTES = 1 << 20  # of spins
 SAME = 1e-9  # relative: energies that differ by less are equal
 Array = NDArray[Any]
-NONE = Quantity("1", "", "", "")
 
 
 def write_annealing(
@@ -45,6 +46,7 @@ def write_annealing(
     Raises StoreError where they cannot be written.
     """
     partial, text = out.with_name(out.name + ".tmp"), best_file(out)
+    partial_text = text.with_name(text.name + ".tmp")
     lines = ["# system, energy, spins in the order of the sites (from 0)\n"]
     try:
         with h5py.File(partial, "w") as file:
@@ -66,7 +68,6 @@ def write_annealing(
                 energy, best = _write_system(group, source, spec, system, own, attributes["timings"])
                 lines.append(f"{system.label} {energy!r} {' '.join(f'{s:+d}' for s in best)}\n")
                 tick()
-        partial_text = text.with_name(text.name + ".tmp")
         partial_text.write_text("".join(lines))
         sync_and_rename(partial_text, text)
         sync_and_rename(partial, out)
@@ -76,11 +77,12 @@ def write_annealing(
         ) from error
     finally:
         partial.unlink(missing_ok=True)
+        partial_text.unlink(missing_ok=True)
 
 
 def best_file(out: Path) -> Path:
     """Where the best states stand as text: results/x.h5 has results/x.best.txt."""
-    return out.with_suffix(".best.txt")
+    return out.with_name(out.name.removesuffix(".h5") + ".best.txt")
 
 
 def _write_system(
@@ -96,7 +98,10 @@ def _write_system(
     ]
     spins = np.concatenate(parts)  # (reads, sites)
     drawn = realize(system, source.seed)
-    energy = np.concatenate([drawn.energy(part.astype(np.float64)) for part in parts])
+    together = max(1, MOST_TERMS // max(1, len(drawn.J)))
+    energy = np.concatenate(
+        [drawn.energy(spins[k : k + together].astype(np.float64)) for k in range(0, len(spins), together)]
+    )
     if np.all(energy == np.rint(energy)):
         energy = np.rint(energy)
     best = int(energy.argmin())
@@ -111,6 +116,7 @@ def _write_system(
         seconds_per_sweep=system.n_sites / rate if rate else np.nan,
     )  # fmt: skip
     levels, counts = histogram(energy)
+    rows = min(len(energy), max(1, CHUNK_BYTES // system.n_sites))
     scale = (
         _scale(group, "read", np.arange(len(energy)), "read"),
         _scale(group, "site", np.arange(system.n_sites), "site"),
@@ -121,7 +127,7 @@ def _write_system(
     _put(group, "energy", energy, Quantity("J", "total energy of the last state of each read", "H", "E"), read)
     _put(
         group, "spins", spins, Quantity("1", "last state of each read", "+1 or -1", "s"), read, site,
-        compression="gzip", compression_opts=1, chunks=(1, system.n_sites),
+        compression="gzip", compression_opts=1, chunks=(rows, min(CHUNK_BYTES, system.n_sites)),
     )  # fmt: skip
     _put(group, "best_spins", spins[best], Quantity("1", "a state of the lowest energy", "+1 or -1", "s"), site)
     _put(

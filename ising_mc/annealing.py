@@ -68,11 +68,12 @@ class AnnealSampler:
         self.done = int(state.random[-1, 0])
 
     def sweep(self, sweeps: int) -> None:
-        """Go on cooling."""
+        """Go on cooling; after the last temperature, at that one."""
         end = self.done + sweeps
         while self.done < end:
             count = min(CHUNK, end - self.done)
-            self.inner.cool(self.temperatures[self.done : self.done + count])
+            places = np.minimum(np.arange(self.done, self.done + count), len(self.temperatures) - 1)
+            self.inner.cool(self.temperatures[places])
             self.done += count
 
     def record(self, measurements: int, every: int) -> Series:

@@ -128,7 +128,10 @@ def _pilot(unit: Unit, seed: int, every: int) -> _Pilot:
     series = sampler.record(1, 1)
     records, began = 1, time.perf_counter()
     while True:
-        sampler.record(records, every)
+        if unit.anneal:
+            sampler.sweep(records)
+        else:
+            sampler.record(records, every)
         seconds = time.perf_counter() - began
         if seconds > PILOT_SECONDS / 3:
             break

@@ -48,6 +48,8 @@ def plot_results(out: Path, quantities: Sequence[str], path: Path) -> None:
     if path.exists() and path.samefile(out):
         raise ValueError(f"{path} is the result file itself: give the picture another name with -o")
     if is_annealing(out):
+        if quantities:
+            raise ValueError(f"{out} is of annealing, which has a histogram of energies only: name no quantity")
         _plot_energies(out, path)
         return
     systems = read_results(out)

@@ -51,6 +51,7 @@ OWN_KEYS: dict[str, dict[str, tuple[str, ...]]] = {  # keys that go with some ki
     "field": {"B": ("uniform", "file"), "strength": ("gaussian", "bimodal")},
 }
 MOST_SAMPLES = 10**5
+MOST_COOLING = 10**8  # sweeps of a read, each with a temperature in the result file
 LADDERS = ("grid", "auto")
 
 
@@ -266,7 +267,7 @@ def _annealing_run(
 def _read_schedule(reader: Reader) -> Schedule:
     kind = reader.choice("anneal.schedule", SCHEDULES, "geometric")
     reader.only_own("anneal", kind, {"from": SCHEDULES[:2], "to": SCHEDULES[:2], "temperatures": SCHEDULES[2:]})
-    sweeps = reader.integer("anneal.sweeps", 1000, 1)
+    sweeps = reader.integer("anneal.sweeps", 1000, 1, MOST_COOLING)
     if kind == "list":
         if not isinstance(reader.get("anneal.temperatures", None), list):
             raise SpecError("anneal.temperatures is missing: give a list, from hot to cold")
