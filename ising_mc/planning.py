@@ -136,7 +136,7 @@ def _pilot(unit: Unit, seed: int, every: int) -> _Pilot:
         if seconds > PILOT_SECONDS / 3:
             break
         records, began = 2 * records, time.perf_counter()
-    share = unit.replicas / KERNELS[unit.choice.kernel].replicas_per_word
+    share = 1.0 if unit.ladder else unit.replicas / KERNELS[unit.choice.kernel].replicas_per_word
     record = int(sum(values.nbytes for values in series.values()) * share)
     return _Pilot(seconds / (records * every), record, sampler.state().spins.nbytes)
 

@@ -158,11 +158,9 @@ class _SystemWriter:
             self.group.attrs["exchange_every"] = self.spec.exchange_every
         self._write_scales()
         group = self.group.create_group("timeseries")
-        common = self._common_names()
         series = {
             name: self._create(group, name, len(values), self.spec.records, values.dtype, "sweep")
-            for name, values in self._series(0).items()
-            if name in common
+            for name, values in self._common_series().items()
         }
         heat = self._create(
             group, "specific_heat", self.spec.replicas, len(self.group["block"]), np.dtype(float), "block"
@@ -194,10 +192,16 @@ class _SystemWriter:
         parts = [self.source.series(unit.key, own) for unit in self.points[t]]
         return {name: np.concatenate([part[name] for part in parts])[:, : self.spec.records] for name in parts[0]}
 
-    def _common_names(self) -> set[str]:
-        """What all temperatures have: improved estimators only where all of them had cluster updates."""
-        examples = {units[0].choice.update: t for t, units in enumerate(self.points)}
-        return set.intersection(*(set(self._series(t)) for t in examples.values()))
+    def _common_series(self) -> Series:
+        """Those of the first temperature that all have: improved estimators only where all had cluster updates."""
+        series = self._series(0)
+        kernels = {self.example.choice.kernel}
+        for t, units in enumerate(self.points):
+            if units[0].choice.kernel not in kernels:
+                kernels.add(units[0].choice.kernel)
+                others = self._series(t)
+                series = {name: values for name, values in series.items() if name in others}
+        return series
 
     def _prepare(self, t: int, datasets: dict[str, h5py.Dataset], analyse: Analysis) -> "_Point":
         """All of one temperature that needs no file: read its series, analyse and compress them."""

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ising_mc.kernels.bernoulli import BLOCK
 
-SAMPLER_VERSION = 1  # to be raised with any change of kernels, streams or choices that changes samples
+SAMPLER_VERSION = 2  # to be raised with any change of kernels, streams or choices that changes samples
 START, UPDATES, GRAPH, COUPLINGS, FIELDS, SWAPS, PAIRS = range(7)  # what a stream is for
 
 
