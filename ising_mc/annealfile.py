@@ -23,8 +23,8 @@ from numpy.typing import NDArray
 from ising_mc.annealing import time_to_target
 from ising_mc.ising import System, realize
 from ising_mc.observables import Quantity
-from ising_mc.resultfile import CONVENTIONS, Source, describe, described, sync_and_rename, why_not
-from ising_mc.results import SCHEMA_VERSION, StoreError, damage_told, open_result
+from ising_mc.resultfile import CONVENTIONS, Source, describe, sync_and_rename, why_not
+from ising_mc.results import SCHEMA_VERSION, StoreError, damage_told, described, open_result
 from ising_mc.run import Unit
 from ising_mc.spec import RunSpec
 from ising_mc.streams import SAMPLER_VERSION

@@ -37,6 +37,7 @@ from numpy.typing import NDArray
 
 from ising_mc.disorder import Average, average
 from ising_mc.ising import System
+from ising_mc.ladderfile import write_tempering
 from ising_mc.observables import (
     QUANTITIES,
     TIME_SERIES,
@@ -46,11 +47,10 @@ from ising_mc.observables import (
     running_specific_heat,
 )
 from ising_mc.observers import OF_PAIRS
-from ising_mc.results import SCHEMA_VERSION, StoreError, first_line
+from ising_mc.results import SCHEMA_VERSION, StoreError, described, first_line
 from ising_mc.run import Unit
 from ising_mc.spec import RunSpec
 from ising_mc.streams import SAMPLER_VERSION
-from ising_mc.tempering import histogram_overlap, swap_rates, swaps_of
 from ising_mc.words import Series, State
 
 CONVENTIONS = "ising_mc-2"
@@ -182,7 +182,8 @@ class _SystemWriter:
         self._write_results(results)
         self._write_final()
         if self.ladder:
-            self._write_tempering(series["energy"])
+            states = [self.source.state(unit.key) for unit in self.points[0]]
+            write_tempering(self.group, self.ladder, self.spec, states, series["energy"])
         return results
 
     def _series(self, t: int) -> Series:
@@ -337,40 +338,6 @@ class _SystemWriter:
         assert state is not None
         return state.random.shape
 
-    def _write_tempering(self, energy: h5py.Dataset) -> None:
-        """How temperatures were exchanged, from the last states, and how far the energies of neighbours overlap."""
-        states = [self.source.state(unit.key) for unit in self.points[0]]
-        found = [swaps_of(state, len(self.ladder)) for state in states if state is not None]
-        group = self.group.create_group("tempering")
-        order = [self.ladder.index(T) for T in self.spec.temperatures]
-        rates, errors = swap_rates(found)
-        overlap = np.full(len(self.ladder), np.nan)
-        places = np.argsort(order)
-        for t in range(len(self.ladder) - 1):
-            overlap[t] = histogram_overlap(energy[places[t]], energy[places[t + 1]])
-        neighbour = "with the next hotter temperature (NaN at the hottest)"
-        for name, values, quantity in (
-            ("swap_rate", rates, Quantity("1", f"share of swaps accepted {neighbour}", "accepted / attempted", "A")),
-            ("swap_rate_error", errors, Quantity("1", "error of the swap rate", "from ladder to ladder", "A")),
-            ("energy_overlap", overlap, Quantity("1", f"overlap {neighbour}", "sum_E min(p_T(E), p_T'(E))", "")),
-        ):
-            dataset = group.create_dataset(name, data=values[order])
-            described(dataset, quantity)
-            dataset.dims[0].attach_scale(self.group["temperature"])
-        trips, times = (np.concatenate([getattr(own, name) for own in found]) for name in ("trips", "trip_time"))
-        lanes = Quantity("1", "copy of the system that wanders between temperatures", "", "")
-        self._scale("copy", np.arange(len(trips)), lanes, group)
-        every = self.spec.exchange_every
-        with np.errstate(invalid="ignore"):
-            mean_time = times / trips * every
-        for name, values, quantity in (
-            ("round_trips", trips, Quantity("1", "round trips from the hottest to the coldest and back", "", "")),
-            ("round_trip_time", mean_time, Quantity("sweeps", "mean time of its round trips", "NaN without any", "")),
-        ):
-            dataset = group.create_dataset(name, data=values)
-            described(dataset, quantity)
-            dataset.dims[0].attach_scale(group["copy"])
-
 
 def describe(system: System) -> dict[str, Any]:
     """A system as attributes: J holds the couplings where they are given by numbers, h is NaN where it differs."""
@@ -452,11 +419,6 @@ def _compressed(job: tuple[tuple[int, int, int], Array, tuple[int, ...]]) -> Chu
         values = full
     octets = np.ascontiguousarray(values).reshape(-1).view(np.uint8).reshape(-1, values.itemsize)
     return offset, zlib.compress(octets.T.tobytes(), 1)
-
-
-def described(dataset: h5py.Dataset, quantity: Quantity) -> None:
-    """Say what a data set holds."""
-    dataset.attrs.update(units=quantity.units, long_name=quantity.long_name, definition=quantity.definition)
 
 
 def sync_and_rename(partial: Path, path: Path) -> None:

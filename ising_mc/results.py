@@ -10,6 +10,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from ising_mc.observables import Quantity
 from ising_mc.observers import OF_PAIRS
 from ising_mc.words import Series
 
@@ -149,3 +150,8 @@ def first_line(error: BaseException) -> str:
     """What went wrong, in one line."""
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     return text.strip().splitlines()[0] if text.strip() else type(error).__name__
+
+
+def described(dataset: h5py.Dataset, quantity: Quantity) -> None:
+    """Say what a data set holds."""
+    dataset.attrs.update(units=quantity.units, long_name=quantity.long_name, definition=quantity.definition)

@@ -19,6 +19,7 @@ LAYERS = (  # top to bottom; modules of one row do not know each other
     ("store",),
     ("annealfile",),
     ("resultfile", "pilot"),
+    ("ladderfile",),
     ("results", "run", "disorder"),
     ("spec", "graphchecks"),
     ("algorithms", "reader"),
