@@ -45,6 +45,7 @@ PLACES = {
         "store",
         "resultfile",
         "annealfile",
+        "ladderfile",
         "results",
         "graphfile",
     },  # graphfile reads the users' arrays, never results
