@@ -27,6 +27,8 @@ from ising_mc.words import (
 )
 
 MOST_BANDS = 16
+MOST_CLASSES = 128  # of sites, that a byte can tell beside the spin
+NO_CLASSES = np.zeros(0, np.uint8)
 MOST_DEGREE = 64  # of a table of neighbours that is filled up
 BAND_SITES = 1 << 12  # sites that are worth a band of their own
 Array = NDArray[Any]
@@ -67,9 +69,7 @@ class ClusterTables:
         for row, wave in zip(self.waves, waves.values(), strict=True):
             row[1:] = wave
 
-    def _neighbours(
-        self, n: int, ends: Array, weights: Array
-    ) -> tuple[tuple[Array, Array, np.uint64, np.uint64], bool]:
+    def _neighbours(self, n: int, ends: Array, weights: Array) -> tuple[tuple[Any, ...], bool]:
         """The graph as `kernels.wolff` wants it, and whether it is frustrated."""
         first, others, entries = graphs.adjacency(n + 1, ends.astype(np.int32))
         frustrated = not graphs.is_balanced(first, others, (weights < 0)[entries >> 1])
@@ -93,11 +93,27 @@ class ClusterTables:
         shift = shift if narrow else 32
         packed = (sites << np.uint64(shift)) | kinds.astype(np.uint64)
         packed = packed.astype(np.uint32 if narrow else np.uint64)
-        return (first.astype(np.uint32), packed, np.uint64(shift), np.uint64(degree)), frustrated
+        classes, steps = _classes(packed, degree) if degree and narrow else (NO_CLASSES, packed[:0])
+        return (first.astype(np.uint32), packed, np.uint64(shift), np.uint64(degree), classes, steps), frustrated
 
     def probabilities(self, temperature: float) -> Array:
         """1 - exp(-2|J|/T) of each |J|."""
         return -np.expm1(-2 * self.moduli * self.fixed.unit / temperature)
+
+
+def _classes(packed: Array, degree: int) -> tuple[Array, Array]:
+    """Classes of sites with the same steps to their neighbours, and these steps; nothing where there are many classes.
+
+    packed: (sites * degree,), twice the neighbour, and 1 for J < 0.
+    """
+    rows = packed.reshape(-1, degree)
+    rows = rows - 2 * np.arange(len(rows), dtype=packed.dtype)[:, None]  # wraps around below 0, and back when added
+    hashes = rows.astype(np.uint64) @ np.random.default_rng(0).integers(0, 2**64, degree, dtype=np.uint64)
+    _, examples, classes = np.unique(hashes, return_index=True, return_inverse=True)
+    steps = rows[examples]
+    if len(steps) > MOST_CLASSES or np.any(steps[classes] != rows):
+        return NO_CLASSES, packed[:0]
+    return classes.astype(np.uint8), steps.ravel()
 
 
 class ClusterSampler:

@@ -44,6 +44,10 @@ SYSTEMS: dict[str, tuple[System, float]] = {
     "square": (System(square(8, 8)), TC),
     "two bonds between neighbours": (System(square(2, 5)), 2.0),
     "cubic, +-J": (System(Lattice("cubic", (4, 4, 4), (True,) * 3), Couplings("pm_j"), sample=0), 1.5),
+    "cubic, +-J, many classes of sites": (
+        System(Lattice("cubic", (8, 8, 8), (True,) * 3), Couplings("pm_j"), sample=0),
+        1.5,
+    ),
     "triangular antiferromagnet in a field": (
         System(Lattice("triangular", (6, 5), (True, True)), Couplings(J=(-1.0,)), Field(B=0.5)),
         1.2,
@@ -196,6 +200,13 @@ def test_wolff_grows_clusters_as_its_twin_does(name: str) -> None:
             assert series["cluster_size"][lane, 0] == pytest.approx(np.mean([size for size, _ in met]))
             mean = np.mean([total**2 / size for size, total in met])
             assert series["improved_magnetization_squared"][lane, 0] == pytest.approx(sampler.tables.n * mean)
+
+
+def test_sites_have_classes_where_these_are_few() -> None:
+    for name, number in (("square", 9), ("cubic, +-J", 64), ("cubic, +-J, many classes of sites", 0)):
+        classes = sampler_of(name, "wolff").tables.neighbours[4]
+        assert len(np.unique(classes)) <= number
+        assert bool(len(classes)) == bool(number)
 
 
 def test_wolff_twin_notices_a_wrong_threshold() -> None:

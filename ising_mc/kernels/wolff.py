@@ -3,8 +3,12 @@
 From a random site a cluster grows over satisfied bonds, each with probability 1 - exp(-2|J|/T), and is turned.  Site 0
 is the ghost spin, which carries the field (see `clusters`): a cluster that reaches it stays as it was.
 
-The spins of a replica are one bit each in a row of their own.  A sweep is a number of clusters that does not depend
-on what happens in it: to stop after so many sites would favour large clusters.
+The spins of a replica are the lowest bits of bytes in a row of their own.  Where there are but few patterns of
+neighbours, as on lattices, the other bits tell which one a site has: no table of all neighbours is needed, which for
+large lattices would come from memory.
+
+A sweep is a number of clusters that does not depend on what happens in it: to stop after so many sites would favour
+large clusters.
 """
 
 import numpy as np
@@ -20,6 +24,7 @@ from ising_mc.kernels.transpose import transpose
 from ising_mc.kernels.xoroshiro import next_bits
 
 ONE = np.uint64(1)
+LOW = np.uint64(0xFFFFFFFF)
 _4, _6, _32, _64 = np.uint64(4), np.uint64(6), np.uint64(32), np.uint64(64)
 GENERATORS = np.uint64(32)  # of a replica
 STATE_B = GENERATORS
@@ -31,8 +36,8 @@ MOMENTS = 2  # <M^2>, mean size
 
 
 @jit
-def to_rows(words, rows):
-    """Replicas in words (sites,) to a row of bytes each, (64, sites)."""
+def to_rows(words, rows, classes):
+    """Replicas in words (sites,) to a row of bytes each, (64, sites); above the spin the class of a site, if any."""
     block = np.empty(64, np.uint64)
     for at in range(ZERO, np.uint64(len(words)), _64):
         count = min(_64, np.uint64(len(words)) - at)
@@ -43,6 +48,9 @@ def to_rows(words, rows):
             bits = block[lane]
             for j in range(count):
                 rows[lane, at + j] = np.uint8((bits >> j) & ONE)
+            if len(classes):
+                for j in range(count):
+                    rows[lane, at + j] |= np.uint8(classes[at + j] << ONE)
 
 
 @jit
@@ -54,7 +62,7 @@ def to_words(rows, words):
         for lane in range(_64):
             bits = ZERO
             for j in range(count):
-                bits |= np.uint64(rows[lane, at + j]) << j
+                bits |= (np.uint64(rows[lane, at + j]) & ONE) << j
             block[lane] = bits
         transpose(block)
         words[at : at + count] = block[:count]
@@ -92,7 +100,7 @@ def _turn(row, site, turned):
 
 @jit_inline
 def _up(row, site):
-    return np.uint64(row[site])
+    return np.uint64(row[site]) & ONE
 
 
 @jit_inline
@@ -107,17 +115,20 @@ def _draw_site(state, drawn, numbers, at, sites):
 
 @jit_inline
 def _visit(
-    row, marks, neighbours, shift, thresholds, only, numbers, at, cluster, size, own, begin, count, one, frustrated
+    row, marks, table, begin, add, shift, thresholds, only, numbers, at, cluster, size, own, count, one, few, frustrated
 ):
     """Try `count` bonds of a site, whose spin `own` has turned; the sites that join turn, too.  Returns the new size.
 
-    one: whether there is one modulus |J|, as a literal;  frustrated: see `grow`, a literal.
+    table: entries of neighbours from `begin` on;  few: whether `add` is to be added to them, within 32 bits;  one:
+    whether there is one modulus |J|;  frustrated: see `grow`.  The last three are literals.
     """
     shift = ONE if one else shift
     mask = (ONE << shift) - ONE
     for k in range(count):
         k = np.uint64(k)
-        entry = np.uint64(neighbours[begin + k])
+        entry = np.uint64(table[begin + k])
+        if few:
+            entry = (entry + add) & LOW
         other, kind = entry >> shift, entry & mask
         threshold = only if one else thresholds[kind >> ONE]
         joins = (own ^ _up(row, other) ^ (kind & ONE)) & np.uint64(numbers[at + k] < threshold)
@@ -131,9 +142,9 @@ def _visit(
 
 
 @jit_inline
-def _grow(row, marks, graph, thresholds, state, drawn, at, cluster, one, frustrated):
-    """See `grow`; one, frustrated: literals."""
-    first, neighbours, shift, degree = graph
+def _grow(row, marks, graph, thresholds, state, drawn, at, cluster, one, few, frustrated):
+    """See `grow`; one, few, frustrated: literals."""
+    first, neighbours, shift, degree, _, steps = graph
     numbers, stock, only = drawn.view(np.uint32), np.uint64(DRAWN), thresholds[0]
     seed, at = _draw_site(state, drawn, numbers, at, np.uint64(len(row) - 1))
     _turn(row, seed, ONE)
@@ -148,66 +159,30 @@ def _grow(row, marks, graph, thresholds, state, drawn, at, cluster, one, frustra
         head += ONE
         own = _up(row, site)
         prefetch(row, later)
-        if one:  # the table has `degree` entries a site
-            prefetch(neighbours, later * degree)
+        if one:  # the table has `degree` entries a site, or a class of sites
             if at + degree > stock:
                 refill(state, drawn)
                 at = ZERO
-            begin = site * degree
+            if few:
+                table, begin, add = steps, (np.uint64(row[site]) >> ONE) * degree, site << ONE
+            else:
+                prefetch(neighbours, later * degree)
+                table, begin, add = neighbours, site * degree, ZERO
             if degree == _4:  # numbers of neighbours that LLVM knows are twice as fast
                 size = _visit(
-                    row,
-                    marks,
-                    neighbours,
-                    shift,
-                    thresholds,
-                    only,
-                    numbers,
-                    at,
-                    cluster,
-                    size,
-                    own,
-                    begin,
-                    4,
-                    one,
-                    frustrated,
-                )
+                    row, marks, table, begin, add, shift, thresholds, only, numbers, at, cluster, size, own, 4,
+                    one, few, frustrated,
+                )  # fmt: skip
             elif degree == _6:
                 size = _visit(
-                    row,
-                    marks,
-                    neighbours,
-                    shift,
-                    thresholds,
-                    only,
-                    numbers,
-                    at,
-                    cluster,
-                    size,
-                    own,
-                    begin,
-                    6,
-                    one,
-                    frustrated,
-                )
+                    row, marks, table, begin, add, shift, thresholds, only, numbers, at, cluster, size, own, 6,
+                    one, few, frustrated,
+                )  # fmt: skip
             else:
                 size = _visit(
-                    row,
-                    marks,
-                    neighbours,
-                    shift,
-                    thresholds,
-                    only,
-                    numbers,
-                    at,
-                    cluster,
-                    size,
-                    own,
-                    begin,
-                    degree,
-                    one,
-                    frustrated,
-                )
+                    row, marks, table, begin, add, shift, thresholds, only, numbers, at, cluster, size, own, degree,
+                    one, few, frustrated,
+                )  # fmt: skip
             at += degree
             continue
         begin, end = np.uint64(first[site]), np.uint64(first[site + ONE])
@@ -217,22 +192,9 @@ def _grow(row, marks, graph, thresholds, state, drawn, at, cluster, one, frustra
                 at = ZERO
             count = min(end - begin, stock - at)
             size = _visit(
-                row,
-                marks,
-                neighbours,
-                shift,
-                thresholds,
-                only,
-                numbers,
-                at,
-                cluster,
-                size,
-                own,
-                begin,
-                count,
-                one,
-                frustrated,
-            )
+                row, marks, neighbours, begin, ZERO, shift, thresholds, only, numbers, at, cluster, size, own, count,
+                one, False, frustrated,
+            )  # fmt: skip
             at += count
             begin += count
     if frustrated:
@@ -252,13 +214,18 @@ def grow(row, marks, graph, thresholds, state, drawn, at, cluster):
     turned no longer looks as if it were to join, unless the system is frustrated: `marks`, a row of zeros, is then
     needed to tell, and empty otherwise.
     """
-    if graph[3] == ZERO and len(marks):
-        return _grow(row, marks, graph, thresholds, state, drawn, at, cluster, False, True)
-    if graph[3] == ZERO:
-        return _grow(row, marks, graph, thresholds, state, drawn, at, cluster, False, False)
-    if len(marks):
-        return _grow(row, marks, graph, thresholds, state, drawn, at, cluster, True, True)
-    return _grow(row, marks, graph, thresholds, state, drawn, at, cluster, True, False)
+    one, few, frustrated = graph[3] != ZERO, len(graph[4]) > 0, len(marks) > 0
+    if not one:
+        if frustrated:
+            return _grow(row, marks, graph, thresholds, state, drawn, at, cluster, False, False, True)
+        return _grow(row, marks, graph, thresholds, state, drawn, at, cluster, False, False, False)
+    if few:
+        if frustrated:
+            return _grow(row, marks, graph, thresholds, state, drawn, at, cluster, True, True, True)
+        return _grow(row, marks, graph, thresholds, state, drawn, at, cluster, True, True, False)
+    if frustrated:
+        return _grow(row, marks, graph, thresholds, state, drawn, at, cluster, True, False, True)
+    return _grow(row, marks, graph, thresholds, state, drawn, at, cluster, True, False, False)
 
 
 @jit
@@ -344,13 +311,15 @@ def sample(
     spins: (n + 1,) words, the ghost first;  rows: (64, words) as scratch;  bond_graph, energetics: for `clusters.note`;
     graph: first neighbour of each site (n + 2,) uint32, neighbours (2m,): the site, moved left by `shift` bits, twice
     the number of |J|, and 1 for J < 0; shift; and, where there is one |J| and the table is filled up to so many
-    neighbours of each site, by bonds of sites with themselves, this degree, otherwise 0;
+    neighbours of each site, by bonds of sites with themselves, this degree, otherwise 0; the class of each site
+    (n + 1,) uint8, or nothing where there are many, and for each class the entries of its neighbours minus twice the
+    site, (classes * degree,) uint32;
     thresholds: (numbers of |J|,), of 2**32;  states: (64, STATE_WORDS);  works: for each thread the stock (64,) uint64,
     sites of a cluster (n + 2 + 2 * AHEAD,) uint32, and marks, a row or nothing;  done: (2, 64) int64;
     replicas: that are wanted.
     moments: (measurements, MOMENTS + waves, 64), filled here, as the rest is: see `clusters.sample`.
     """
-    to_rows(spins, rows)
+    to_rows(spins, rows, graph[4])
     for n in range(len(ups)):
         moments[n] = 0.0
         for k in range(every):
@@ -369,7 +338,7 @@ def sample_parallel(
 ):  # fmt: skip
     """The same as `sample`, to the bit, with replicas shared among threads."""
     threads = len(works[0])
-    to_rows(spins, rows)
+    to_rows(spins, rows, graph[4])
     for n in range(len(ups)):
         moments[n] = 0.0
         for k in range(every):
