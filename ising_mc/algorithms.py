@@ -38,11 +38,11 @@ WEAK = 0.1  # a coupling below this share of the largest hardly joins what it co
 UPDATES = (*LOCAL_UPDATES, *CLUSTER_UPDATES)
 HOUDAYER = "houdayer"  # moves between two replicas, only beside other updates
 CLUSTERS_FIRST = "wolff"  # what "auto" takes where clusters win
-CRITICAL = {  # Tc/|J|, how far from it clusters win, and from which side on (benchmarks/CLUSTERS.md)
-    "square": (2 / np.log(1 + np.sqrt(2)), 0.05, 24),
-    "triangular": (4 / np.log(3), 0.05, 24),
-    "honeycomb": (2 / np.log(2 + np.sqrt(3)), 0.05, 24),
-    "cubic": (1 / 0.221654626, 0.02, 16),  # Ferrenberg, Xu and Landau, Phys. Rev. E 97, 043301 (2018)
+CRITICAL = {  # Tc/|J|, how far below and above it clusters win, and from which side on (benchmarks/CLUSTERS.md)
+    "square": (2 / np.log(1 + np.sqrt(2)), 0.01, 0.05, 128),
+    "triangular": (4 / np.log(3), 0.01, 0.05, 128),
+    "honeycomb": (2 / np.log(2 + np.sqrt(3)), 0.01, 0.05, 128),
+    "cubic": (1 / 0.221654626, 0.0, 0.02, 32),  # Ferrenberg, Xu and Landau, Phys. Rev. E 97, 043301 (2018)
 }
 MOST_CLUSTER_SITES = 1 << 24
 PACKINGS = ("replicas", "sites")
@@ -257,12 +257,13 @@ def _where_clusters_win(system: System, temperature: float) -> str:
     shape, couplings = system.shape, system.couplings
     if shape.kind not in CRITICAL or couplings.kind != "uniform" or len(couplings.J) > 1 or system.field.uniform != 0:
         return ""
-    critical, width, side = CRITICAL[shape.kind]
+    critical, below, above, side = CRITICAL[shape.kind]
     T = abs(couplings.J[0]) * critical
-    close = T > 0 and abs(temperature / T - 1) <= width
+    close = T > 0 and -below <= temperature / T - 1 <= above
     if not close or min(shape.size) < side or system.n_sites > MOST_CLUSTER_SITES or is_frustrated(system):
         return ""
-    return f"Wolff within {width:.0%} of Tc = {T:.4g}, where it has more effective samples a second than local updates"
+    where = f"from {below:.0%} below to {above:.0%} above Tc = {T:.4g}"
+    return f"Wolff {where}, where it has more effective samples a second than local updates"
 
 
 def _not_among(update: str, updates: tuple[str, ...]) -> str:

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 from helpers import assert_same, cli, complete, datasets, finish, launch, sampling, segments, write
 
-from ising_mc.ising import realize
+from ising_mc.algorithms import CRITICAL, choose
+from ising_mc.ising import System, realize
+from ising_mc.lattices import Lattice
 from ising_mc.spec import load
 
 SAVED = 85
@@ -262,9 +264,26 @@ def test_segments_hold_every_series(tmp_path: Path) -> None:
     assert {"energy", "magnetization", "overlap", "structure_factor_axis2", "bond_energy_axis0", "spins"} <= names
 
 
+@pytest.mark.parametrize(
+    ("kind", "L", "T", "update"),
+    [
+        ("square", 96, 2.269, "metropolis"), ("square", 128, 2.269, "wolff"), ("square", 128, 2.2, "metropolis"),
+        ("square", 128, 2.37, "wolff"), ("square", 128, 2.4, "metropolis"), ("cubic", 24, 4.52, "metropolis"),
+        ("cubic", 32, 4.52, "wolff"), ("cubic", 32, 4.5, "metropolis"),
+    ],
+)  # fmt: skip
+def test_auto_takes_clusters_where_they_were_measured_to_win(kind: str, L: int, T: float, update: str) -> None:
+    sides = 2 if kind == "square" else 3
+    assert choose(System(Lattice(kind, (L,) * sides, (True,) * sides)), T, 64).update == update
+
+
 @pytest.mark.parametrize("grid", ["[1.5, 2.3, 3.0]", "[2.3, 1.5, 3.0]"])
-def test_clusters_near_the_critical_temperature_only(grid: str, tmp_path: Path) -> None:
+def test_clusters_near_the_critical_temperature_only(
+    grid: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Updates of several kernels in one system: cut and extended, the data are the same; what all have is recorded."""
+    Tc, below, above, _ = CRITICAL["square"]
+    monkeypatch.setitem(CRITICAL, "square", (Tc, below, above, 24))  # a small lattice will do here
     text = HEAD.format(replicas=70, sweeps=60).replace("[1.5, 2.5]", grid) + '[lattice]\nkind = "square"\nsize = [24]\n'
     reference = datasets(complete(tmp_path, text, "whole"))
     with h5py.File(tmp_path / "whole.h5") as file:
@@ -280,4 +299,4 @@ def test_clusters_near_the_critical_temperature_only(grid: str, tmp_path: Path) 
     complete(tmp_path, text.replace("sweeps = 60", "sweeps = 20"), "extended")
     assert_same(complete(tmp_path, text, "extended"), reference)
     result = cli("plan", path, "-o", tmp_path / "other.h5")
-    assert "Wolff within 5% of Tc = 2.269" in result.stdout
+    assert "Wolff from 1% below to 5% above Tc = 2.269" in result.stdout
