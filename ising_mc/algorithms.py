@@ -369,7 +369,8 @@ def _gains_nothing(system: System, update: str) -> str:
 @lru_cache(PREPARED)
 def is_frustrated(system: System) -> bool:
     """Whether no state satisfies all bonds and fields; random couplings are taken to be so without a look at them."""
-    if system.couplings.kind in RANDOM_COUPLINGS or (
+    drawn_alike = system.couplings.kind == "pm_j" and system.couplings.p in (0, 1)
+    if (system.couplings.kind in RANDOM_COUPLINGS and not drawn_alike) or (
         system.field.kind in RANDOM_FIELDS and system.field.uniform is None
     ):
         return True

@@ -7,7 +7,7 @@
         read  site  sweep  level                               dimension scales
         energy(read)  spins(read, site)  best_spins(site)  temperature(sweep)
         histogram(level)                                       reads of each energy (real ones in bins)
-        success_probability, _error;  time_to_target, _error   in sweeps
+        success_probability, _error;  time_to_target, _error, _low, _high   in sweeps
         cut(read)                                              of maxcut
 """
 
@@ -21,24 +21,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ising_mc.annealing import time_to_target
+from ising_mc.datasets import add, add_packed, add_scale
 from ising_mc.ising import System, realize
+from ising_mc.isingspec import AnnealSpec
+from ising_mc.isingunits import AnnealUnit
 from ising_mc.observables import Quantity
 from ising_mc.resultfile import CONVENTIONS, Source, describe, sync_and_rename, why_not
-from ising_mc.results import SCHEMA_VERSION, StoreError, damage_told, described, open_result
-from ising_mc.run import Unit
-from ising_mc.spec import RunSpec
+from ising_mc.results import SCHEMA_VERSION, StoreError, damage_told, open_result
 from ising_mc.streams import SAMPLER_VERSION
 from ising_mc.words import unpack
 
 BINS = 50  # of real energies
 MOST_TERMS = 1 << 22  # bonds times reads whose energies are summed at once
-CHUNK_BYTES = 1 << 20  # of spins
 SAME = 1e-9  # relative: energies that differ by less are equal
 Array = NDArray[Any]
 
 
 def write_annealing(
-    out: Path, source: Source, spec: RunSpec, units: Sequence[Unit], attributes: dict[str, dict[str, Any]],
+    out: Path, source: Source, spec: AnnealSpec, units: Sequence[AnnealUnit], attributes: dict[str, dict[str, Any]],
     tick: Callable[[], None],
 ) -> None:  # fmt: skip
     """Write the result file and, beside it, the text of the best states, under other names first.
@@ -86,10 +86,10 @@ def best_file(out: Path) -> Path:
 
 
 def _write_system(
-    group: h5py.Group, source: Source, spec: RunSpec, system: System, units: list[Unit], timings: dict[str, Any]
-) -> tuple[float, Array]:
+    group: h5py.Group, source: Source, spec: AnnealSpec, system: System, units: list[AnnealUnit],
+    timings: dict[str, Any],
+) -> tuple[float, Array]:  # fmt: skip
     """One system; its lowest energy, and the state that has it."""
-    assert spec.anneal is not None
     states = [source.state(unit.key) for unit in units]
     parts = [
         2 * unpack(state.spins).T[: unit.replicas].astype(np.int8) - 1
@@ -107,7 +107,7 @@ def _write_system(
     best = int(energy.argmin())
     target = spec.target if spec.target is not None else float(energy[best])
     met = int(np.count_nonzero(energy <= target + SAME * max(1.0, abs(target))))
-    success = time_to_target(met, len(energy), spec.thermalization)
+    success = time_to_target(met, len(energy), spec.thermalization, own_best=spec.target is None)
     rate = float(timings.get("flips_per_ns", 0.0)) * 1e9
     group.attrs.update(describe(system))
     group.attrs.update(
@@ -116,40 +116,38 @@ def _write_system(
         seconds_per_sweep=system.n_sites / rate if rate else np.nan,
     )  # fmt: skip
     levels, counts = histogram(energy)
-    rows = min(len(energy), max(1, CHUNK_BYTES // system.n_sites))
     scale = (
-        _scale(group, "read", np.arange(len(energy)), "read"),
-        _scale(group, "site", np.arange(system.n_sites), "site"),
+        add_scale(group, "read", np.arange(len(energy)), "read"),
+        add_scale(group, "site", np.arange(system.n_sites), "site"),
     )
-    sweep = _scale(group, "sweep", np.arange(1, spec.thermalization + 1), "sweep of a read")
-    level = _scale(group, "level", levels, "energy, or the middle of a bin of energies")
+    sweep = add_scale(group, "sweep", np.arange(1, spec.thermalization + 1), "sweep of a read")
+    level = add_scale(group, "level", levels, "energy, or the middle of a bin of energies")
     read, site = scale
-    _put(group, "energy", energy, Quantity("J", "total energy of the last state of each read", "H", "E"), read)
-    _put(
-        group, "spins", spins, Quantity("1", "last state of each read", "+1 or -1", "s"), read, site,
-        compression="gzip", compression_opts=1, chunks=(rows, min(CHUNK_BYTES, system.n_sites)),
-    )  # fmt: skip
-    _put(group, "best_spins", spins[best], Quantity("1", "a state of the lowest energy", "+1 or -1", "s"), site)
-    _put(
+    add(group, "energy", energy, Quantity("J", "total energy of the last state of each read", "H", "E"), read)
+    add_packed(group, "spins", spins, Quantity("1", "last state of each read", "+1 or -1", "s"), read, site)
+    add(group, "best_spins", spins[best], Quantity("1", "a state of the lowest energy", "+1 or -1", "s"), site)
+    add(
         group,
         "temperature",
-        spec.anneal.temperatures(),
+        spec.schedule.temperatures(),
         Quantity("J/k_B", "temperature of each sweep", "T", "T"),
         sweep,
     )
-    _put(group, "histogram", counts, Quantity("1", "reads of each energy", "", ""), level)
+    add(group, "histogram", counts, Quantity("1", "reads of each energy", "", ""), level)
     formula = "sweeps ln(0.01)/ln(1 - p), at least those of one read"
-    error = "half of the 68.27 % interval of the binomial likelihood (Jeffreys)"
+    error = "half of the 68.27 % interval of the binomial likelihood (Jeffreys); NaN where the target is the own best"
     for name, value, quantity in (
         ("success_probability", success.probability, Quantity("1", "share of reads that met the target", "p", "p")),
         ("success_probability_error", success.probability_error, Quantity("1", "its error", error, "p")),
         ("time_to_target", success.time, Quantity("sweeps", "time until the target is met with 99 %", formula, "TTT")),
         ("time_to_target_error", success.time_error, Quantity("sweeps", "its error", error, "TTT")),
+        ("time_to_target_low", success.time_low, Quantity("sweeps", "lower end of its interval", "68.27 %", "TTT")),
+        ("time_to_target_high", success.time_high, Quantity("sweeps", "upper end of its interval", "68.27 %", "TTT")),
     ):
-        _put(group, name, np.float64(value), quantity)
+        add(group, name, np.float64(value), quantity)
     if system.couplings.kind == "maxcut":
         cut = cut_value(drawn.J, energy)
-        _put(
+        add(
             group,
             "cut",
             cut,
@@ -171,20 +169,6 @@ def histogram(energy: Array) -> tuple[Array, Array]:
         return levels, counts
     counts, edges = np.histogram(energy, BINS)
     return (edges[1:] + edges[:-1]) / 2, counts
-
-
-def _scale(group: h5py.Group, name: str, values: Array, what: str) -> h5py.Dataset:
-    dataset = group.create_dataset(name, data=values)
-    described(dataset, Quantity("1", what, "", ""))
-    dataset.make_scale(name)
-    return dataset
-
-
-def _put(group: h5py.Group, name: str, values: Any, quantity: Quantity, *scales: h5py.Dataset, **options: Any) -> None:
-    dataset = group.create_dataset(name, data=values, **options)
-    described(dataset, quantity)
-    for axis, scale in enumerate(scales):
-        dataset.dims[axis].attach_scale(scale)
 
 
 def is_annealing(path: Path) -> bool:

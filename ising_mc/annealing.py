@@ -4,20 +4,19 @@
 """
 
 from dataclasses import dataclass
-from math import log
+from math import log, nan
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
+from ising_mc.statistics import share_interval
 from ising_mc.words import LANES, Series, State
 
 KEY = "anneal"  # of the streams, where other runs have the label of the system alone
 SCHEDULES = ("geometric", "linear", "list")
 CHUNK = 64  # sweeps whose thresholds are made at once
 CERTAINTY = 0.99  # with which a target is to be met
-ONE_SIGMA = 0.6827
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
 
@@ -89,28 +88,32 @@ class AnnealSampler:
 
 @dataclass(frozen=True)
 class Success:
-    """How often a target was met: probability of one read, and sweeps until it is met with 99 %, with errors."""
+    """How often a target was met: probability of one read, and sweeps until it is met with 99 %, with intervals."""
 
     probability: float
     probability_error: float
     time: float
     time_error: float
+    time_low: float
+    time_high: float
 
 
-def time_to_target(met: int, reads: int, sweeps: int) -> Success:
+def time_to_target(met: int, reads: int, sweeps: int, own_best: bool = False) -> Success:
     """Sweeps of one read after another until one of them has met the target with 99 %: sweeps ln(0.01)/ln(1 - p).
 
-    At least those of one read; p = met / reads.  Errors are half of the 68.27 % interval that the binomial likelihood
-    of p with Jeffreys' prior gives (Brown, Cai and DasGupta, Stat. Sci. 16, 101, 2001); without a success the time is
-    NaN.
+    At least those of one read; p = met / reads.  The interval of the time is that of p, 68.27 % (`statistics.share`),
+    and far from symmetric where few reads met the target; errors are half of the intervals.  Without a success the time
+    is NaN, with a lower limit.  own_best: whether the target is the best of these reads; how much lower others would
+    get is not known, so neither are errors.
     """
     p = met / reads
-    posterior = stats.beta(met + 0.5, reads - met + 0.5)
-    low, high = float(posterior.ppf((1 - ONE_SIGMA) / 2)), float(posterior.ppf((1 + ONE_SIGMA) / 2))
+    low, high = share_interval(met, reads)
+    fast, slow = sweeps * _repeats(high), sweeps * _repeats(low)
+    if own_best:
+        return Success(p, nan, sweeps * _repeats(p), nan, nan, nan)
     if not met:
-        return Success(0.0, (high - low) / 2, float("nan"), float("nan"))
-    slow, fast = _repeats(low), _repeats(high)
-    return Success(p, (high - low) / 2, sweeps * _repeats(p), sweeps * (slow - fast) / 2)
+        return Success(0.0, (high - low) / 2, nan, nan, fast, nan)
+    return Success(p, (high - low) / 2, sweeps * _repeats(p), (slow - fast) / 2, fast, slow)
 
 
 def _repeats(p: float) -> float:

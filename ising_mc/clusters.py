@@ -269,14 +269,15 @@ class WolffSampler(ClusterSampler):
     """
 
     moments = wolff.MOMENTS
-    generators = (LANES + 1, wolff.STATE_WORDS)  # the last row: clusters a sweep, or 0, and what was counted
+    generators = (LANES + 3, wolff.STATE_WORDS)  # in the last rows: clusters a sweep, or 0; sites visited; clusters
 
     def __init__(
         self, tables: ClusterTables, temperature: float, replicas: int, threads: int = 1,
         observer: Observer | None = None,
     ) -> None:  # fmt: skip
         super().__init__(tables, temperature, replicas, threads, observer)
-        self.thresholds = np.rint(tables.probabilities(temperature) * 2.0**32).astype(np.uint64)
+        thresholds = np.rint(tables.probabilities(temperature) * 2.0**32).astype(np.uint64)
+        self.thresholds = thresholds if len(thresholds) else np.zeros(1, np.uint64)  # nothing is coupled
         self.threads = min(threads, replicas)
         self.rows = np.zeros((LANES, tables.n + 1), np.uint8)
         self.works = (
@@ -288,19 +289,22 @@ class WolffSampler(ClusterSampler):
     def start(self, seed: int, system: str, temperature: float, word: int, start: str) -> None:
         """Draw the first state; nothing is known of the clusters as yet."""
         super().start(seed, system, temperature, word, start)
-        self.random[LANES] = 0
+        self.random[LANES:] = 0
 
     @property
     def clusters_per_sweep(self) -> int:
         """How many clusters make a sweep, or 0 before that is fixed."""
         return int(self.random[LANES, 0])
 
+    @property
+    def clusters_needed(self) -> float:
+        """How many clusters visit N sites on average, as far as the thermalization tells; 1 without any."""
+        visited, clusters = (int(row.sum()) for row in self.random[LANES + 1 :])
+        return self.tables.n * clusters / wolff.FRACTION / visited if visited else 1.0
+
     def fix(self, number: int | None = None) -> None:
         """Fix the number of clusters of a sweep, by default such that N sites are visited on average."""
-        sweeps, sizes = int(self.random[LANES, 1]), int(self.random[LANES, 2])
-        self.random[LANES, 0] = number or (
-            max(1, round(self.tables.n * sweeps * wolff.FRACTION / sizes)) if sizes else 1
-        )
+        self.random[LANES, 0] = number or max(1, round(self.clusters_needed))
 
     def record(self, measurements: int, every: int) -> Series:
         """As in `ClusterSampler`; ends the thermalization."""
@@ -316,15 +320,12 @@ class WolffSampler(ClusterSampler):
 
     def _run(self, every: int, energies: Array, ups: Array, moments: Array, watch: Any, counts: Array) -> None:
         tables = self.tables
-        done = np.zeros((2, LANES), np.int64)
         kernel: Any = wolff.sample
         if self.threads > 1:
             use_threads(self.threads)
             kernel = wolff.sample_parallel
         kernel(
             self.spins, self.rows, tables.graph, tables.neighbours, self.thresholds, tables.energetics, self.random,
-            self.works, self.clusters_per_sweep, done, self.replicas, tables.waves, every, energies, ups, moments,
-            watch, counts,
+            self.works, self.clusters_per_sweep, self.random[LANES + 1 :], self.replicas, tables.waves, every, energies,
+            ups, moments, watch, counts,
         )  # fmt: skip
-        if not self.clusters_per_sweep:
-            self.random[LANES, 1:3] += done.sum(1).astype(np.uint64)

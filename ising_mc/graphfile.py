@@ -4,37 +4,40 @@ A graph is a list of bonds, or a symmetric matrix with a zero diagonal; a field 
 repaired: what is wrong is refused, and where a first line may be header or bond, a warning says how it was read.
 """
 
-import os
-import re
-import stat
-import warnings
-import zipfile
 from array import array
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-LARGEST = np.float64(1e9)  # of couplings and fields: total energies then stay within 64 bits
+from ising_mc.arrayfile import (
+    Array,
+    DataFileError,
+    beyond,
+    check_room,
+    check_text,
+    damage_told,
+    first_true,
+    lines_of,
+    load_text,
+    only,
+    read_binary,
+    read_values,
+    said,
+    to_float,
+    wrong,
+)
+from ising_mc.arrayfile import available_memory as available_memory
+
 LARGEST_SITES = 2**31 - 1
-MEMORY_SHARE = 0.5  # of the available memory, the most that reading may take
-TEXT_BYTES = 5  # of memory that reading a byte of text takes
 BOND_BYTES = 80  # of memory that a bond of a list, or an entry of a sparse matrix, takes
 BLOCK = 1 << 22  # entries of a matrix looked at in one go
-COMPRESSED = (".gz", ".bz2", ".xz")
-NAMES_SHOWN = 20
-INSIDE_HDF5 = re.compile(r"(.+\.(?:h5|hdf5))(?::(.*))?", re.DOTALL | re.IGNORECASE)
-Array = NDArray[Any]
 Where = Callable[[int], str]  # the place of a bond, which is counted from 0 in the order of the file
-
-
-class GraphFileError(ValueError):
-    """A graph or field file that cannot be used; the message is one sentence."""
+GraphFileError = DataFileError
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +69,7 @@ def read_graph(path: Path | str, *, one_based: bool = False, n_sites: int | None
     if n_sites is not None and not 1 <= n_sites <= LARGEST_SITES:
         raise GraphFileError(f"{name}: n_sites must be from 1 to {LARGEST_SITES}, not {n_sites}")
     base = int(one_based)
-    content = _binary(name)
+    content = read_binary(name)
     if content is None:
         return _from_text(name, base, n_sites)
     if set(content) in ({"i", "j"}, {"i", "j", "J"}):
@@ -75,7 +78,7 @@ def read_graph(path: Path | str, *, one_based: bool = False, n_sites: int | None
         if columns[0].ndim != 1 or len(set(shapes)) > 1:
             raise GraphFileError(f"{name}: its arrays i, j and J must be of one length, not of shapes {shapes}")
         return _from_bonds(name, columns, lambda k: f"{name}, entry {k} (counted from 0)", base, n_sites)
-    array = _only(name, content, "one array, a sparse matrix of scipy.sparse.save_npz, or arrays i, j and J")
+    array = only(name, content, "one array, a sparse matrix of scipy.sparse.save_npz, or arrays i, j and J")
     if not isinstance(array, np.ndarray):
         return _from_sparse(name, array, n_sites)
     if array.ndim != 2 or (array.shape[0] != array.shape[1] and array.shape[1] not in (2, 3)):
@@ -87,215 +90,32 @@ def read_graph(path: Path | str, *, one_based: bool = False, n_sites: int | None
 
 
 def read_field(path: Path | str, n_sites: int) -> NDArray[np.float64]:
-    """Read a field, (n_sites,) in the order of the sites.
+    """Read a field, (n_sites,) in the order of the sites, as `read_values` does.
 
-    path: text, values separated by white space or line ends (.csv: by commas), # comments allowed;  .npy;  .npz with
-    one array;  `file.h5:dataset`.
     Raises GraphFileError.
     """
-    name = str(path)
-    content = _binary(name)
-    values = _field_text(name) if content is None else _only(name, content, "one array")
-    if not isinstance(values, np.ndarray):
-        raise GraphFileError(f"{name} must hold one array of {n_sites} values, not a sparse matrix")
-    if sum(length != 1 for length in values.shape) > 1:
-        raise GraphFileError(
-            f"{name} must hold one value a site, in one dimension and in the order of the sites, "
-            f"not an array of shape {values.shape}"
-        )
-    values = values.reshape(-1)
-    if len(values) != n_sites:
-        raise GraphFileError(f"{name} holds {len(values)} values, but there are {n_sites} sites")
-    if (k := _first(_beyond(values))) is not None:
-        raise GraphFileError(f"{name}, entry {k} (counted from 0): {_wrong('value', values[k])}")
-    return np.ascontiguousarray(values, np.float64)
-
-
-def _binary(name: str) -> dict[str, Any] | None:
-    """What a file that is not text holds, by name: arrays, or a sparse matrix."""
-    inside = INSIDE_HDF5.fullmatch(name)
-    if inside:
-        return {"": _hdf5(name, inside[1], inside[2])}
-    size = _size(name)
-    ending = Path(name).suffix.lower()
-    if ending in COMPRESSED:
-        raise GraphFileError(f"{name} is compressed: unpack it first")
-    if ending == ".npz":
-        return _npz(name)
-    if ending != ".npy":
-        return None
-    _room(name, size)
-    with _damage_told(name, "a .npy file"), open(name, "rb") as file:
-        return {"": _real(name, np.lib.format.read_array(file, allow_pickle=False))}
-
-
-def _npz(name: str) -> dict[str, Any]:
-    with _damage_told(name, "an .npz file"):
-        with zipfile.ZipFile(name) as archive:
-            _room(name, sum(member.file_size for member in archive.infolist()))
-        with np.load(name, allow_pickle=False) as file:
-            if {"format", "shape", "data"} <= set(file.files):
-                from scipy import sparse
-
-                return {"": _real(name, sparse.load_npz(name))}
-            return {key: _real(f"{name}, array {key}", file[key]) for key in file.files}
-
-
-def _hdf5(name: str, path: str, dataset: str | None) -> Array:
-    _size(path)
-    import h5py
-
-    with _damage_told(path, "HDF5"), h5py.File(path, "r") as file:
-        found = file.get(dataset) if dataset else None
-        if not isinstance(found, h5py.Dataset):
-            names: list[str] = []
-            file.visititems(lambda key, item: names.append(key) if isinstance(item, h5py.Dataset) else None)
-            shown = ", ".join(names[:NAMES_SHOWN]) + (
-                f" and {len(names) - NAMES_SHOWN} more" if names[NAMES_SHOWN:] else ""
-            )
-            asked = f"has no data set '{dataset}'" if dataset else f"needs the name of a data set, {path}:NAME"
-            raise GraphFileError(f"{path} {asked}; it holds {shown or 'none'}")
-        if found.shape is None:
-            raise GraphFileError(f"{name} is an empty data set")
-        _real(name, found)
-        _room(name, found.size * found.dtype.itemsize)
-        return np.asarray(found[()])
-
-
-def _only(name: str, content: dict[str, Any], wanted: str) -> Any:
-    if len(content) != 1:
-        raise GraphFileError(f"{name} must hold {wanted}; it holds {', '.join(content) or 'nothing'}")
-    return next(iter(content.values()))
-
-
-def _real(name: str, array: Any) -> Any:
-    """An array (of any library), seen to hold real numbers."""
-    dtype = getattr(array, "dtype", np.dtype("V"))
-    if dtype.kind not in "biuf":
-        raise GraphFileError(f"{name} holds values of type {dtype}, but real numbers are needed")
-    return array
-
-
-def _size(name: str) -> int:
-    """Bytes on disk of a plain file that can be opened."""
-    try:
-        status = os.stat(name)
-        if not stat.S_ISREG(status.st_mode):
-            kind = "a directory" if stat.S_ISDIR(status.st_mode) else "not a plain file"
-            raise GraphFileError(f"cannot read {name}: it is {kind}")
-        with open(name, "rb"):
-            return status.st_size
-    except GraphFileError:
-        raise
-    except (OSError, ValueError) as error:  # ValueError: a name with a null character
-        raise GraphFileError(f"cannot read {name}: {getattr(error, 'strerror', None) or error}") from error
-
-
-def _room(name: str, octets: float) -> None:
-    """Refuse what would not fit into memory."""
-    available = available_memory()
-    if octets > MEMORY_SHARE * available:
-        raise GraphFileError(
-            f"{name} is too large: reading it would take {octets / 1e9:.3g} GB of memory, "
-            f"more than half of the {available / 1e9:.3g} GB that are available"
-        )
-
-
-def available_memory() -> int:
-    """Bytes that programs can still have (caches of files count as free), or all memory where no more is known."""
-    try:
-        found = re.search(r"MemAvailable:\s*(\d+) kB", Path("/proc/meminfo").read_text())
-    except OSError:
-        found = None
-    return int(found[1]) * 1024 if found else os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-
-
-@contextmanager
-def _damage_told(name: str, kind: str) -> Iterator[None]:
-    """Turn whatever a library says of a damaged file into a GraphFileError."""
-    try:
-        yield
-    except GraphFileError:
-        raise
-    except Exception as error:
-        text = (str(error).strip() or type(error).__name__).splitlines()[0]
-        if "Object arrays" in text:
-            text = "it holds Python objects, not plain numbers"
-        raise GraphFileError(f"{name} cannot be read as {kind} ({text})") from error
-
-
-def _check_text(name: str) -> str | None:
-    """See that a file is UTF-8 text of moderate size; the separator of its columns, None for white space."""
-    _room(name, TEXT_BYTES * _size(name))
-    with open(name, "rb") as file:
-        plain = all(piece.isascii() for piece in iter(lambda: file.read(1 << 20), b""))
-    if not plain:
-        data = Path(name).read_bytes()
-        try:
-            data.decode()
-        except UnicodeDecodeError as error:
-            line = data.count(b"\n", 0, error.start) + 1
-            raise GraphFileError(f"{name}, line {line}: this is not UTF-8 text") from error
-    return "," if Path(name).suffix.lower() == ".csv" else None
-
-
-def _lines(name: str, comma: str | None) -> Iterator[tuple[int, list[str]]]:
-    """Number, from 1, and entries of each line that holds any."""
-    with open(name, encoding="utf-8-sig") as file:
-        for number, line in enumerate(file, 1):
-            text = line.partition("#")[0].strip()
-            if text:
-                yield number, [token.strip() for token in text.split(comma)]
-
-
-def _loadtxt(name: str, dtype: Any, comma: str | None, skip: int, dimensions: Literal[1, 2]) -> Array | None:
-    """What NumPy reads from a text; None where it finds anything odd."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")  # older versions cut 1.5 to a whole number, and warn
-            full = os.path.abspath(name)  # a name is read faster than an open file
-            return np.loadtxt(full, dtype, delimiter=comma, skiprows=skip, ndmin=dimensions, encoding="utf-8-sig")
-    except (ValueError, Warning):
-        return None
+    return read_values(path, n_sites, "site")
 
 
 def _columns_of_text(name: str, comma: str | None, count: int, skip: int) -> list[Array]:
     """The columns of a text after some lines: NumPy reads them, or a slower way that names the line of an error."""
     for kind in (np.int32, np.float64):  # the second takes 1.0 for a site
-        table = _loadtxt(name, [("i", kind), ("j", kind), ("J", np.float64)][:count], comma, skip, 1)
+        table = load_text(name, [("i", kind), ("j", kind), ("J", np.float64)][:count], comma, skip, 1)
         if table is not None:
             return [table[key] for key in "ijJ"[:count]]
     values = array("d")
-    for number, tokens in _lines(name, comma):
+    for number, tokens in lines_of(name, comma):
         if number <= skip:
             continue
         if len(tokens) != count:
             raise GraphFileError(f"{name}, line {number}: it has {len(tokens)} columns, where others have {count}")
-        values.extend([_float(name, number, token) for token in tokens])
+        values.extend([to_float(name, number, token) for token in tokens])
     return list(np.array(values).reshape(-1, count).T)
 
 
-def _field_text(name: str) -> Array:
-    comma = _check_text(name)
-    values = _loadtxt(name, np.float64, comma, 0, 2)
-    if values is not None:
-        return values.reshape(-1)
-    return np.array([_float(name, number, token) for number, tokens in _lines(name, comma) for token in tokens])
-
-
-def _float(name: str, number: int, token: str) -> float:
-    try:
-        if token.isascii() and "_" not in token:  # which Python would take, but no other reader
-            return float(token)
-    except ValueError:
-        pass
-    shown = token if len(token) <= 40 else f"{token[:40]}..."
-    raise GraphFileError(f"{name}, line {number}: {shown!r} is not a number; words go behind a #")
-
-
 def _from_text(name: str, base: int, n_sites: int | None) -> GraphData:
-    comma = _check_text(name)
-    lines = list(islice(_lines(name, comma), 2))
+    comma = check_text(name)
+    lines = list(islice(lines_of(name, comma), 2))
     if not lines:
         raise GraphFileError(f"{name} holds no bonds")
     number, first = lines[0]
@@ -307,7 +127,7 @@ def _from_text(name: str, base: int, n_sites: int | None) -> GraphData:
             f"{place}: the number of columns must be 2 (i j) or 3 (i j J), not {len(first)}; they are separated by {by}"
         )
     table = _columns_of_text(name, comma, 3 if headed else len(first), number if headed else 0)
-    header = [_float(name, number, token) for token in first]
+    header = [to_float(name, number, token) for token in first]
     found: list[str] = []
     if len(table) == 2 and len(table[0]) > 1:
         headed, found = _is_header(place, table, base, n_sites)
@@ -315,16 +135,16 @@ def _from_text(name: str, base: int, n_sites: int | None) -> GraphData:
             table = [column[1:] for column in table]
 
     def where(k: int) -> str:
-        return f"{name}, line {next(islice(_lines(name, comma), k + headed, None))[0]}"
+        return f"{name}, line {next(islice(lines_of(name, comma), k + headed, None))[0]}"
 
     if headed:
         n, m = header
         if not (n.is_integer() and 1 <= n <= LARGEST_SITES):
             raise GraphFileError(
-                f"{place}: the number of sites must be a whole number from 1 to {LARGEST_SITES}, not {_said(n)}"
+                f"{place}: the number of sites must be a whole number from 1 to {LARGEST_SITES}, not {said(n)}"
             )
         if m != len(table[0]):
-            raise GraphFileError(f"{place}: it announces {_said(m)} bonds, but {len(table[0])} follow")
+            raise GraphFileError(f"{place}: it announces {said(m)} bonds, but {len(table[0])} follow")
         _agree(place, int(n), n_sites)
         n_sites = int(n)
     return _from_bonds(name, table, where, base, n_sites, found)
@@ -335,12 +155,12 @@ def _is_header(place: str, table: list[Array], base: int, n_sites: int | None) -
     (n, m), (i, j) = (float(column[0]) for column in table), (column[1:] for column in table)
     if not max(i.max(), j.max()) < n + base:
         return False, []
-    line = f"'{_said(n)} {_said(m)}'"
+    line = f"'{said(n)} {said(m)}'"
     if m != len(i):
         if np.any((i == m) | (j == m)):  # so m is a site, as others are
             return False, []
         raise GraphFileError(
-            f"{place}: {line} would be a header of {_said(m)} bonds, but {len(i)} follow; if it is a bond, put it on a "
+            f"{place}: {line} would be a header of {said(m)} bonds, but {len(i)} follow; if it is a bond, put it on a "
             "later line"
         )
     limit = n_sites + base if n_sites else np.inf
@@ -356,13 +176,13 @@ def _from_bonds(
     """A graph from columns i, j and, maybe, J, (m,) each, where sites count from `base`."""
     if not len(columns[0]):
         raise GraphFileError(f"{name} holds no bonds")
-    _room(name, BOND_BYTES * len(columns[0]))
+    check_room(name, BOND_BYTES * len(columns[0]))
     top = (LARGEST_SITES if n_sites is None else n_sites) + base
     i, j = (_sites(column, where, base, top, n_sites) for column in columns[:2])
     couplings = columns[2] if len(columns) == 3 else None
-    if couplings is not None and (k := _first(_beyond(couplings))) is not None:
-        raise GraphFileError(f"{where(k)}: {_wrong('coupling', couplings[k])}")
-    if (k := _first(i == j)) is not None:
+    if couplings is not None and (k := first_true(beyond(couplings))) is not None:
+        raise GraphFileError(f"{where(k)}: {wrong('coupling', couplings[k])}")
+    if (k := first_true(i == j)) is not None:
         raise GraphFileError(f"{where(k)}: site {i[k] + base} is bonded to itself")
     if n_sites is None:
         n_sites = int(max(i.max(), j.max())) + 1
@@ -374,7 +194,7 @@ def _from_bonds(
     if not np.all(keys[1:] > keys[:-1]):
         order = _argsort(keys)
         low, high = low[order], high[order]
-        if (k := _first((low[1:] == low[:-1]) & (high[1:] == high[:-1]))) is not None:
+        if (k := first_true((low[1:] == low[:-1]) & (high[1:] == high[:-1]))) is not None:
             one, two = sorted(order[k : k + 2].tolist())
             raise GraphFileError(
                 f"{where(two)}: the bond {i[two] + base} {j[two] + base} must stand once, "
@@ -405,10 +225,10 @@ def _sites(column: Array, where: Where, base: int, top: int, n_sites: int | None
     """Site numbers of a file, from `base` to below `top`, as numbers from 0."""
     if column.dtype.kind != "i":
         column = column.astype(np.float64)
-        if (k := _first(column != np.floor(column))) is not None:
-            raise GraphFileError(f"{where(k)}: site number {_said(column[k])} is not a whole number")
-    if (k := _first((column < base) | (column >= top))) is not None:
-        site = _said(column[k])
+        if (k := first_true(column != np.floor(column))) is not None:
+            raise GraphFileError(f"{where(k)}: site number {said(column[k])} is not a whole number")
+    if (k := first_true((column < base) | (column >= top))) is not None:
+        site = said(column[k])
         if column[k] < base:
             why = "is negative" if column[k] < 0 else "must not be, as one_based = true counts from 1"
             raise GraphFileError(f"{where(k)}: site number {site} {why}")
@@ -425,19 +245,19 @@ def _from_dense(name: str, matrix: Array, n_sites: int | None) -> GraphData:
     height = max(1, BLOCK // max(n, 1))
     blocks = [slice(k, min(k + height, n)) for k in range(0, n, height)]
     for rows in blocks:
-        if (k := _first(_beyond(matrix[rows]))) is not None:
+        if (k := first_true(beyond(matrix[rows]))) is not None:
             i, j = rows.start + k // n, k % n
-            raise GraphFileError(f"{name}, entry ({i}, {j}): {_wrong('coupling', matrix[i, j])}")
-    if (k := _first(matrix.diagonal() != 0)) is not None:
+            raise GraphFileError(f"{name}, entry ({i}, {j}): {wrong('coupling', matrix[i, j])}")
+    if (k := first_true(matrix.diagonal() != 0)) is not None:
         raise GraphFileError(_diagonal(name, k, matrix[k, k]))
     for rows in blocks:
-        if (k := _first(matrix[rows] != matrix[:, rows].T)) is not None:
+        if (k := first_true(matrix[rows] != matrix[:, rows].T)) is not None:
             i, j = rows.start + k // n, k % n
             lower = any(np.tril(matrix[part], part.start - 1).any() for part in blocks)
             upper = any(np.triu(matrix[part], part.start + 1).any() for part in blocks)
             raise GraphFileError(_asymmetry(name, i, j, matrix[i, j], matrix[j, i], lower and upper))
     m = int(np.count_nonzero(matrix)) // 2
-    _room(name, 16 * m)
+    check_room(name, 16 * m)
     bonds, couplings = np.empty((m, 2), np.int32), np.empty(m)
     end = 0
     for rows in blocks:
@@ -455,16 +275,16 @@ def _from_sparse(name: str, matrix: Any, n_sites: int | None) -> GraphData:
         raise GraphFileError(f"{name} must be a square matrix, not of shape {matrix.shape}")
     n = matrix.shape[0]
     _agree(name, n, n_sites)
-    _room(name, 8 * n + BOND_BYTES * matrix.nnz)
-    with _damage_told(name, "a sparse matrix"):
+    check_room(name, 8 * n + BOND_BYTES * matrix.nnz)
+    with damage_told(name, "a sparse matrix"):
         if hasattr(matrix, "check_format"):
             matrix.check_format(full_check=True)
         entries = matrix.tocoo()
-    if (k := _first(_beyond(entries.data))) is not None:
+    if (k := first_true(beyond(entries.data))) is not None:
         place = f"entry ({entries.row[k]}, {entries.col[k]})"
-        raise GraphFileError(f"{name}, {place}: {_wrong('coupling', entries.data[k])}")
+        raise GraphFileError(f"{name}, {place}: {wrong('coupling', entries.data[k])}")
     entries.eliminate_zeros()
-    if (k := _first(entries.row == entries.col)) is not None:
+    if (k := first_true(entries.row == entries.col)) is not None:
         raise GraphFileError(_diagonal(name, entries.row[k], entries.data[k]))
     rows = entries.tocsr()
     if rows.nnz < entries.nnz:
@@ -497,30 +317,12 @@ def _agree(place: str, n: int, n_sites: int | None) -> None:
 
 
 def _diagonal(name: str, i: int, value: Any) -> str:
-    return f"{name}, entry ({i}, {i}): the diagonal must be 0, not {_said(value)}, for no site is bonded to itself"
+    return f"{name}, entry ({i}, {i}): the diagonal must be 0, not {said(value)}, for no site is bonded to itself"
 
 
 def _asymmetry(name: str, i: int, j: int, a: Any, b: Any, both: bool) -> str:
     way = "" if both else ": only one triangle is filled, so add the transpose, A + A.T"
     return (
-        f"{name} is not symmetric and nothing is symmetrised: entry ({i}, {j}) is {_said(a)}, "
-        f"entry ({j}, {i}) is {_said(b)}{way}"
+        f"{name} is not symmetric and nothing is symmetrised: entry ({i}, {j}) is {said(a)}, "
+        f"entry ({j}, {i}) is {said(b)}{way}"
     )
-
-
-def _beyond(values: Array) -> NDArray[np.bool_]:
-    """Which values are no numbers within the limits."""
-    return ~((values >= -LARGEST) & (values <= LARGEST))
-
-
-def _wrong(what: str, value: Any) -> str:
-    return f"the {what} must be a finite number within +-{LARGEST:g}, not {_said(value)}"
-
-
-def _first(bad: NDArray[np.bool_]) -> int | None:
-    """Place of the first True, counted through all rows."""
-    return int(bad.argmax()) if bad.any() else None
-
-
-def _said(value: Any) -> str:
-    return repr(float(value)).removesuffix(".0")

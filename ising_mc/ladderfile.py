@@ -12,15 +12,19 @@ from collections.abc import Sequence
 import h5py
 import numpy as np
 
+from ising_mc.isingspec import SamplingSpec
 from ising_mc.observables import Quantity
 from ising_mc.results import described
-from ising_mc.spec import RunSpec
 from ising_mc.tempering import histogram_overlap, swap_rates, swaps_of
 from ising_mc.words import State
 
 
 def write_tempering(
-    system: h5py.Group, ladder: tuple[float, ...], spec: RunSpec, states: Sequence[State | None], energy: h5py.Dataset
+    system: h5py.Group,
+    ladder: tuple[float, ...],
+    spec: SamplingSpec,
+    states: Sequence[State | None],
+    energy: h5py.Dataset,
 ) -> None:
     """Tell how temperatures were exchanged, from the last states of all words, and how far energies overlap.
 
@@ -31,7 +35,7 @@ def write_tempering(
     group = system.create_group("tempering")
     order = [ladder.index(T) for T in spec.temperatures]
     places = np.argsort(order)
-    rates, errors = swap_rates(found)
+    rates, errors = swap_rates(found, spec.moves_pairs)
     overlap = np.full(len(ladder), np.nan)
     for t in range(len(ladder) - 1):
         overlap[t] = histogram_overlap(energy[places[t]], energy[places[t + 1]])

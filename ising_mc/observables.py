@@ -155,7 +155,8 @@ class PointResults:
 class Facts:
     """What the analysis needs to know of a system: sites, bonds, sides, and whether <m> = 0 by symmetry is not given.
 
-    moments: whether moments of the magnetization are wanted for an average over disorder.
+    moments: whether moments of the magnetization are wanted for an average over disorder;  paired: whether replicas 2k
+    and 2k + 1 depend on one another, so that only the means of such pairs are independent.
     """
 
     n_sites: int
@@ -163,91 +164,113 @@ class Facts:
     size: tuple[int, ...] = ()
     field: bool = False
     moments: bool = False
+    paired: bool = False
 
 
 def analyse(series: dict[str, Series], facts: Facts, temperature: float, mixed: bool) -> PointResults:
     """Results of one point from its time series, (replica, measurement) each, overlaps (pair, measurement).
 
-    series: energy, magnetization and what else was observed;  mixed: even replicas started up, odd ones at random.
-    tau_int comes in units of the sampling interval.
+    series: energy, magnetization and what else was observed;  mixed: even replicas (or pairs of them, where they are
+    paired) started up, odd ones at random.  tau_int comes in units of the sampling interval.
     """
     N, T, field = facts.n_sites, temperature, facts.field
+    mean, derived = _averages(facts.paired)
     e, m = series["energy"] / N, series["magnetization"] / N
     absolute, square = np.abs(m), m * m
     estimates = {
-        "energy_per_site": statistics.mean(e),
-        "magnetization_per_site": statistics.mean(m) if field else _unless_frozen(statistics.mean(m), m),
-        "abs_magnetization_per_site": statistics.mean(absolute),
-        "specific_heat": _derived(lambda e1, e2: N * (e2 - e1**2) / T**2, e - e.mean(), (e - e.mean()) ** 2),
-        "susceptibility": _derived(lambda a, m2: N * (m2 - a**2) / T, absolute, square),
-        "binder_cumulant": _derived(_cumulant, square, square * square),
+        "energy_per_site": mean(e),
+        "magnetization_per_site": mean(m) if field else _unless_frozen(mean(m), m),
+        "abs_magnetization_per_site": mean(absolute),
+        "specific_heat": derived(lambda e1, e2: N * (e2 - e1**2) / T**2, e - e.mean(), (e - e.mean()) ** 2),
+        "susceptibility": derived(lambda a, m2: N * (m2 - a**2) / T, absolute, square),
+        "binder_cumulant": derived(_cumulant, square, square * square),
     }
     if not field:
-        estimates["susceptibility_symmetric"] = statistics.mean(square * (N / T))
+        estimates["susceptibility_symmetric"] = mean(square * (N / T))
     if facts.moments:
-        estimates["magnetization_squared"] = statistics.mean(square)
-        estimates["magnetization_fourth"] = statistics.mean(square * square)
+        estimates["magnetization_squared"] = mean(square)
+        estimates["magnetization_fourth"] = mean(square * square)
     estimates |= _observed(series, facts, T, square)
-    return PointResults(estimates, *_verdict(e, absolute, mixed))
+    return PointResults(estimates, *_verdict(_together(e, facts.paired), _together(absolute, facts.paired), mixed))
 
 
 def _observed(series: dict[str, Series], facts: Facts, T: float, square: Series) -> dict[str, Estimate]:
     """Results from what was observed beside energy and magnetization."""
     N = facts.n_sites
+    mean, derived = _averages(facts.paired)
     found: dict[str, Estimate] = {}
     if "staggered_magnetization" in series:
         ms = np.abs(series["staggered_magnetization"]) / N
-        found["abs_staggered_magnetization_per_site"] = statistics.mean(ms)
-        found["staggered_susceptibility"] = _derived(lambda a, m2: N * (m2 - a**2) / T, ms, ms**2)
-        found["staggered_binder_cumulant"] = _derived(_cumulant, ms**2, ms**4)
+        found["abs_staggered_magnetization_per_site"] = mean(ms)
+        found["staggered_susceptibility"] = derived(lambda a, m2: N * (m2 - a**2) / T, ms, ms**2)
+        found["staggered_binder_cumulant"] = derived(_cumulant, ms**2, ms**4)
     for axis in range(MOST_AXES):
         if f"structure_factor_axis{axis}" in series:
             wave = series[f"structure_factor_axis{axis}"]
-            found[f"structure_factor_axis{axis}"] = statistics.mean(wave)
-            found[f"correlation_length_axis{axis}"] = _derived(
+            found[f"structure_factor_axis{axis}"] = mean(wave)
+            found[f"correlation_length_axis{axis}"] = derived(
                 lambda s0, sk, L=facts.size[axis]: correlation_length(s0, sk, L), N * square, wave
             )
         if f"bond_energy_axis{axis}" in series:
-            found[f"bond_energy_axis{axis}_per_site"] = statistics.mean(series[f"bond_energy_axis{axis}"] / N)
+            found[f"bond_energy_axis{axis}_per_site"] = mean(series[f"bond_energy_axis{axis}"] / N)
     found |= _from_clusters(series, facts, T)
+    mean, derived = _averages(False)  # overlaps have a series a pair
     if "overlap" in series:
         q = series["overlap"] / N
-        found["abs_overlap"] = statistics.mean(np.abs(q))
-        found["overlap_squared"], found["overlap_fourth"] = statistics.mean(q**2), statistics.mean(q**4)
-        found["overlap_binder_ratio"] = _derived(binder_ratio, q**2, q**4)
+        found["abs_overlap"] = mean(np.abs(q))
+        found["overlap_squared"], found["overlap_fourth"] = mean(q**2), mean(q**4)
+        found["overlap_binder_ratio"] = derived(binder_ratio, q**2, q**4)
     if "link_overlap" in series:
         q = series["link_overlap"] / facts.n_bonds
-        found["link_overlap"], found["link_overlap_squared"] = statistics.mean(q), statistics.mean(q**2)
+        found["link_overlap"], found["link_overlap_squared"] = mean(q), mean(q**2)
         d = q - q.mean()
-        found["link_overlap_binder_ratio"] = _derived(_central_ratio, d, d**2, d**3, d**4)
+        found["link_overlap_binder_ratio"] = derived(_central_ratio, d, d**2, d**3, d**4)
     return found
 
 
 def _from_clusters(series: dict[str, Series], facts: Facts, T: float) -> dict[str, Estimate]:
     """Results of improved estimators, and of the clusters themselves."""
     N = facts.n_sites
+    mean, derived = _averages(facts.paired)
     found: dict[str, Estimate] = {}
     if "improved_magnetization_squared" in series:
         square = series["improved_magnetization_squared"] / N
-        found["magnetization_squared_improved"] = statistics.mean(square / N)
+        found["magnetization_squared_improved"] = mean(square / N)
         if not facts.field:
-            found["susceptibility_symmetric_improved"] = statistics.mean(square / T)
+            found["susceptibility_symmetric_improved"] = mean(square / T)
         for axis in range(MOST_AXES):
             if f"improved_structure_factor_axis{axis}" in series:
                 wave = series[f"improved_structure_factor_axis{axis}"]
-                found[f"structure_factor_axis{axis}_improved"] = statistics.mean(wave)
-                found[f"correlation_length_axis{axis}_improved"] = _derived(
+                found[f"structure_factor_axis{axis}_improved"] = mean(wave)
+                found[f"correlation_length_axis{axis}_improved"] = derived(
                     lambda s0, sk, L=facts.size[axis]: correlation_length(s0, sk, L), square, wave
                 )
     if "improved_magnetization_fourth" in series and not facts.field:
         second, fourth = series["improved_magnetization_squared"] / N**2, series["improved_magnetization_fourth"] / N**4
-        found["binder_cumulant_improved"] = _derived(_cumulant, second, fourth)
+        found["binder_cumulant_improved"] = derived(_cumulant, second, fourth)
     if "cluster_size" in series:
-        found["mean_cluster_size"] = statistics.mean(series["cluster_size"])
+        found["mean_cluster_size"] = mean(series["cluster_size"])
     if "clusters" in series:
-        found["largest_cluster_per_site"] = statistics.mean(series["largest_cluster"] / N)
-        found["clusters_per_site"] = statistics.mean(series["clusters"] / N)
+        found["largest_cluster_per_site"] = mean(series["largest_cluster"] / N)
+        found["clusters_per_site"] = mean(series["clusters"] / N)
     return found
+
+
+def _together(x: Series, paired: bool) -> Series:
+    """A series as its independent parts: means of replicas 2k and 2k + 1 where these are paired."""
+    return (x[0::2] + x[1::2]) / 2 if paired else x
+
+
+def _averages(paired: bool) -> tuple[Callable[..., Estimate], Callable[..., Estimate]]:
+    """The mean of a series, and a function of the means of several, with errors from independent parts."""
+
+    def mean(x: Series) -> Estimate:
+        return statistics.mean(_together(x, paired))
+
+    def derived(function: Callable[..., Series], *series: Series) -> Estimate:
+        return _derived(function, *(_together(x, paired) for x in series))
+
+    return mean, derived
 
 
 def correlation_length(s0: Series, sk: Series, side: int) -> Series:

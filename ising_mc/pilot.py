@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from ising_mc.isingspec import SamplingSpec
 from ising_mc.run import units_of
-from ising_mc.spec import RunSpec
 
 ROUNDS = 3  # each starts from the temperatures of the one before
 SWEEPS = 400  # of each round; the first half is thrown away
@@ -15,7 +15,7 @@ DIGITS = 6
 Floats = NDArray[np.float64]
 
 
-def place_temperatures(spec: RunSpec) -> RunSpec:
+def place_temperatures(spec: SamplingSpec) -> SamplingSpec:
     """Put as many temperatures as the grid has between its ends, for uniform swap rates on the largest system.
 
     Two copies with mean energies E and E' swap the more seldom, the larger (1/T - 1/T') (E' - E); over a small step

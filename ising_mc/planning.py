@@ -3,13 +3,14 @@
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from ising_mc.ising import System
-from ising_mc.preparation import KERNELS, memory_needed
-from ising_mc.run import Unit, units_of
+from ising_mc.isingspec import SamplingSpec
+from ising_mc.run import units_of, visits
+from ising_mc.runspec import RunSpec
 from ising_mc.schedule import SEGMENT_BYTES, UNIT_BYTES
-from ising_mc.spec import RunSpec
 from ising_mc.store import progress_of, with_its_ladder
+from ising_mc.unit import Unit
 
 PILOT_SECONDS = 0.3
 PILOT_SWEEPS = 4
@@ -80,19 +81,19 @@ def plan_run(spec: RunSpec, threads: int) -> Plan:
     units: dict[str, list[Unit]] = {}
     for unit in units_of(spec):
         units.setdefault(unit.system.label, []).append(unit)
-    families: dict[str, list[System]] = {}
+    families: dict[str, list[Any]] = {}
     for system in spec.systems:  # the samples of a disorder are alike, so one of them is tried
         families.setdefault(system.family, []).append(system)
     plans = [_plan_system(spec, own[0], units[own[0].label], len(own)) for own in families.values()]
     return Plan(tuple(plans), len(spec.temperatures), threads, spec.checkpoint_seconds)
 
 
-def _plan_system(spec: RunSpec, system: System, units: list[Unit], samples: int) -> SystemPlan:
+def _plan_system(spec: RunSpec, system: Any, units: list[Unit], samples: int) -> SystemPlan:
     examples = {unit.choice.update: unit for unit in units}
-    pilots = {update: _pilot(unit, spec.seed or 0, spec.measure_every) for update, unit in examples.items()}
+    pilots = {update: _pilot(unit, spec) for update, unit in examples.items()}
     sweeps = spec.thermalization + spec.sweeps
     seconds = sum(sweeps * pilots[unit.choice.update].seconds for unit in units)
-    useful = sum(sweeps * unit.attempts_per_sweep for unit in units)
+    useful = sum(sweeps * pilots[unit.choice.update].attempts for unit in units)
     record = max(pilot.record for pilot in pilots.values())
     state = max(pilot.state for pilot in pilots.values())
     return SystemPlan(
@@ -105,7 +106,7 @@ def _plan_system(spec: RunSpec, system: System, units: list[Unit], samples: int)
         tuple(dict.fromkeys(unit.choice.warning for unit in units if unit.choice.warning)),
         useful / seconds / 1e9,
         samples * seconds,
-        memory_needed(system, units[0].choice.kernel),
+        units[0].memory_needed(),
         samples * len(units) * spec.records * record,
         state,
     )
@@ -113,32 +114,41 @@ def _plan_system(spec: RunSpec, system: System, units: list[Unit], samples: int)
 
 @dataclass(frozen=True)
 class _Pilot:
-    """What a short try of a unit tells: seconds a sweep of one thread, bytes of a measurement and of the state."""
+    """What a short try tells: seconds of one thread and updates a sweep, bytes of a record and of the state."""
 
     seconds: float
+    attempts: float
     record: int
     state: int
 
 
-def _pilot(unit: Unit, seed: int, every: int) -> _Pilot:
-    """Sweep and measure a unit for a while."""
+def _pilot(unit: Unit, spec: RunSpec) -> _Pilot:
+    """Sweep and measure a unit for a while; one that ends by itself, to its end."""
+    seed, every = spec.seed or 0, spec.measure_every
+    unit.warm_up(1)
     sampler = unit.sampler(seed, 1)
     sampler.start(seed, unit.system.label, unit.temperature, unit.word, "random")
+    if unit.ends:
+        began = time.perf_counter()
+        series = sampler.record(spec.records, every)
+        seconds = (time.perf_counter() - began) / spec.sweeps
+        record = sum(values.nbytes for values in series.values()) // spec.records
+        return _Pilot(seconds, visits(sampler) / spec.sweeps, record, sampler.state().spins.nbytes)
     sampler.sweep(PILOT_SWEEPS)  # a Wolff sampler learns here how many clusters make a sweep
     series = sampler.record(1, 1)
     records, began = 1, time.perf_counter()
     while True:
-        if unit.anneal:
-            sampler.sweep(records)
-        else:
+        if spec.records:
             sampler.record(records, every)
+        else:
+            sampler.sweep(records)
         seconds = time.perf_counter() - began
         if seconds > PILOT_SECONDS / 3:
             break
         records, began = 2 * records, time.perf_counter()
-    share = 1.0 if unit.ladder else unit.replicas / KERNELS[unit.choice.kernel].replicas_per_word
+    share = unit.replicas / unit.full_word
     record = int(sum(values.nbytes for values in series.values()) * share)
-    return _Pilot(seconds / (records * every), record, sampler.state().spins.nbytes)
+    return _Pilot(seconds / (records * every), unit.attempts_per_sweep, record, sampler.state().spins.nbytes)
 
 
 @dataclass(frozen=True)
@@ -161,7 +171,7 @@ def progress_table(spec: RunSpec, out: Path) -> list[SystemProgress]:
 
     Raises StoreError where they are damaged or belong to another run.
     """
-    if spec.ladder == "auto" and spec.exchange_every:
+    if isinstance(spec, SamplingSpec) and spec.places_its_ladder:
         spec = with_its_ladder(spec, out) or spec
     store = progress_of(out, spec)
     end = spec.thermalization + spec.sweeps

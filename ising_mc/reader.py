@@ -179,24 +179,23 @@ class Reader:
             raise SpecError(f"{key} = {cut(value)} must have one entry for each of the {dimension} axes")
         return tuple(item == "periodic" for item in values)
 
-    def temperatures(self, key: str) -> tuple[float, ...]:
-        """A list of temperatures, or evenly spaced ones."""
-        value = self.get(key, None)
+    def temperatures(self, key: str, default: list[float] | None = None, zero: bool = False) -> tuple[float, ...]:
+        """A list of temperatures, or evenly spaced ones; zero: whether T = 0 is one."""
+        value = self.get(key, default)
         if value is None:
             raise SpecError(f"{key} is missing: give a list, or {{start = 1.6, stop = 3.2, num = 33}}")
         if isinstance(value, dict):
-            value = self._evenly_spaced(key, value)
+            value = self._evenly_spaced(key, value, zero)
         if not isinstance(value, list):
             value = [value]
         if not value:
             raise SpecError(f"{key} is empty: give at least one temperature")
         for T in value:
-            if not is_temperature(T):
-                raise SpecError(f"{key}: a temperature must be a positive number {TEMPERATURE_RANGE}, not {cut(T)}")
+            _check_temperature(key, T, zero)
         no_repeats(key, [float(T) for T in value])
         return tuple(float(T) for T in value)
 
-    def _evenly_spaced(self, key: str, table: dict[str, Any]) -> list[float]:
+    def _evenly_spaced(self, key: str, table: dict[str, Any], zero: bool) -> list[float]:
         for name in table:
             known(name, TEMPERATURE_KEYS, f"key in {key}")
         missing = [name for name in TEMPERATURE_KEYS if name not in table]
@@ -206,8 +205,7 @@ class Reader:
         if isinstance(num, bool) or not isinstance(num, int) or not 1 <= num <= LARGEST_COUNT:
             raise SpecError(f"{key}: num must be a whole number from 1 to {LARGEST_COUNT}, not {cut(num)}")
         for T in (start, stop):
-            if not is_temperature(T):
-                raise SpecError(f"{key}: a temperature must be a positive number {TEMPERATURE_RANGE}, not {cut(T)}")
+            _check_temperature(key, T, zero)
         step = (stop - start) / max(num - 1, 1)
         return [float(f"{start + i * step:.{TEMPERATURE_DIGITS}g}") for i in range(num)]
 
@@ -220,6 +218,13 @@ def is_number(value: Any) -> bool:
 def is_temperature(value: Any) -> bool:
     """Whether a value can be a temperature."""
     return is_number(value) and bool(value >= 1 / LARGEST)
+
+
+def _check_temperature(key: str, T: Any, zero: bool) -> None:
+    if is_temperature(T) or (zero and is_number(T) and T == 0):
+        return
+    kind = f"0, or a positive number {TEMPERATURE_RANGE}" if zero else f"a positive number {TEMPERATURE_RANGE}"
+    raise SpecError(f"{key}: a temperature must be {kind}, not {cut(T)}")
 
 
 def cut(value: Any) -> str:

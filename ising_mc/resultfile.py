@@ -10,7 +10,8 @@
         timeseries/overlap(temperature, pair, sweep)           of two replicas
         timeseries/specific_heat(temperature, replica, block)
         results/X(temperature), X_error, X_tau_int, equilibrated, equilibration_p_value, update
-        final/spins(temperature, word, site), random_state(temperature, word, band, generator), done
+        final/spins(temperature, word, site), random_state(temperature, word, band, generator), done; of Wolff's updates
+        final/clusters_per_sweep(temperature, word)
         tempering/swap_rate(temperature), energy_overlap, round_trips(copy)    of ladders; final/ then is (word, ...)
     /disorder/L8/            averages over the samples L8_d000, L8_d001, ... of a disorder
         temperature
@@ -37,6 +38,8 @@ from numpy.typing import NDArray
 
 from ising_mc.disorder import Average, average
 from ising_mc.ising import System
+from ising_mc.isingspec import SamplingSpec
+from ising_mc.isingunits import SamplingUnit
 from ising_mc.ladderfile import write_tempering
 from ising_mc.observables import (
     QUANTITIES,
@@ -48,17 +51,15 @@ from ising_mc.observables import (
 )
 from ising_mc.observers import OF_PAIRS
 from ising_mc.results import SCHEMA_VERSION, StoreError, described, first_line
-from ising_mc.run import Unit
-from ising_mc.spec import RunSpec
 from ising_mc.streams import SAMPLER_VERSION
-from ising_mc.words import Series, State
+from ising_mc.words import LANES, Series, State
 
 CONVENTIONS = "ising_mc-2"
 FULL_DISK = 1 << 20  # bytes left where a write failed
 CHUNK_REPLICAS, CHUNK_SWEEPS = 16, 2000
 Array = NDArray[Any]
 Chunk = tuple[tuple[int, int, int], bytes]  # where it goes, and its compressed bytes
-Analysis = Callable[[Series, Unit], PointResults]
+Analysis = Callable[[Series, SamplingUnit], PointResults]
 
 
 class Source(Protocol):
@@ -79,8 +80,8 @@ class Source(Protocol):
 def write_result(
     out: Path,
     source: Source,
-    spec: RunSpec,
-    units: Sequence[Unit],
+    spec: SamplingSpec,
+    units: Sequence[SamplingUnit],
     analyse: Analysis,
     threads: int,
     attributes: dict[str, dict[str, Any]],
@@ -106,7 +107,7 @@ def write_result(
             )
             for name, values in attributes.items():
                 file.create_group(name).attrs.update(values)
-            own: dict[str, list[Unit]] = {}
+            own: dict[str, list[SamplingUnit]] = {}
             for unit in units:
                 own.setdefault(unit.system.label, []).append(unit)
             samples: dict[str, list[list[PointResults]]] = {}
@@ -140,7 +141,9 @@ class _Point(NamedTuple):
 class _SystemWriter:
     """Writes one system into the result file, temperature by temperature."""
 
-    def __init__(self, source: Source, spec: RunSpec, units: list[Unit], group: h5py.Group, threads: int) -> None:
+    def __init__(
+        self, source: Source, spec: SamplingSpec, units: list[SamplingUnit], group: h5py.Group, threads: int
+    ) -> None:
         self.source, self.spec, self.group, self.threads = source, spec, group, threads
         self.points = [[unit for unit in units if unit.temperature == T or unit.ladder] for T in spec.temperatures]
         self.example = units[0]
@@ -223,7 +226,8 @@ class _SystemWriter:
         length = block_length(spec.records)
         blocks = np.arange(1, spec.records // length + 1)
         self._scale("temperature", np.array(spec.temperatures), Quantity("J/k_B", "temperature", "T", "T"))
-        self._scale("replica", np.arange(spec.replicas), Quantity("1", "independent replica", "", ""))
+        text = "replica; 2k and 2k + 1 pass energy to one another" if spec.moves_pairs else "independent replica"
+        self._scale("replica", np.arange(spec.replicas), Quantity("1", text, "", ""))
         if any(name in OF_PAIRS for name in spec.observables):
             pairs = np.arange(sum(unit.replicas // 2 for unit in self.points[0]))
             self._scale("pair", pairs, Quantity("1", "pair of replicas 2k and 2k + 1 of a word", "", ""))
@@ -323,6 +327,8 @@ class _SystemWriter:
                 random[place] = full
                 done[place] = self.source.done(unit.key)
 
+        if any(unit.choice.update == "wolff" for units in self.points for unit in units):
+            self._write_clusters(group)
         if not self.ladder:
             used = group.create_dataset("random_shape", data=np.array(shapes, np.int64))
             described(used, Quantity("1", "part of random_state that its algorithm uses: bands, generators", "", ""))
@@ -330,7 +336,20 @@ class _SystemWriter:
             used.dims[0].attach_scale(self.group["temperature"])
             used.dims[1].attach_scale(group["axis"])
 
-    def _random_shape(self, unit: Unit, example: State) -> tuple[int, ...]:
+    def _write_clusters(self, group: h5py.Group) -> None:
+        """How many of Wolff's clusters made a sweep, for each word."""
+        clusters = np.zeros((len(self.points), len(self.points[0])), np.int64)
+        for t, units in enumerate(self.points):
+            for unit in units:
+                state = self.source.state(unit.key)
+                if unit.choice.update == "wolff" and state is not None:
+                    clusters[t, unit.word] = state.random[LANES, 0]
+        dataset = group.create_dataset("clusters_per_sweep", data=clusters)
+        described(dataset, Quantity("1", "Wolff clusters that made a sweep", "0: of another update", ""))
+        dataset.dims[0].attach_scale(self.group["temperature"])
+        dataset.dims[1].attach_scale(group["word"])
+
+    def _random_shape(self, unit: SamplingUnit, example: State) -> tuple[int, ...]:
         """Of the generators of one temperature; each algorithm has its own."""
         if unit.choice.kernel == self.example.choice.kernel and unit.choice.update == self.example.choice.update:
             return example.random.shape
@@ -365,7 +384,7 @@ def describe(system: System) -> dict[str, Any]:
     return facts
 
 
-def _write_disorder(group: h5py.Group, first: System, spec: RunSpec, samples: list[list[PointResults]]) -> None:
+def _write_disorder(group: h5py.Group, first: System, spec: SamplingSpec, samples: list[list[PointResults]]) -> None:
     """Averages over the samples of one disorder."""
     facts = describe(first)
     del facts["family"], facts["disorder_sample"]

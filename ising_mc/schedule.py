@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from secrets import randbelow
 from typing import Any, Protocol
@@ -18,22 +18,25 @@ from typing import Any, Protocol
 import numpy as np
 
 from ising_mc import provenance
-from ising_mc.algorithms import HOUDAYER, example
 from ising_mc.annealfile import write_annealing
-from ising_mc.annealing import AnnealSampler
+from ising_mc.isingspec import SamplingSpec
 from ising_mc.observables import PointResults, analyse
 from ising_mc.pilot import place_temperatures
 from ising_mc.reader import LARGEST_SEED
 from ising_mc.resultfile import write_result
-from ising_mc.run import Stretch, Unit, advance, try_out, units_of
-from ising_mc.spec import RunSpec
+from ising_mc.run import Stretch, advance, try_out, units_of
+from ising_mc.runspec import RunSpec
 from ising_mc.store import Commit, Store, with_its_ladder
+from ising_mc.unit import Unit
 from ising_mc.words import Series
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 UNIT_BYTES = 1 << 24  # a unit hands over its data at the latest when it holds this much
 SEGMENT_BYTES = 1 << 27  # a segment is written at the latest when it has this much
 POLL_SECONDS = 0.1
+WRITERS: dict[str, Callable[..., None]] = {  # of runs that come to more than the results of a time series
+    "anneal": write_annealing,
+}
 
 
 class Watcher(Protocol):
@@ -42,8 +45,8 @@ class Watcher(Protocol):
     def began(self, units: Sequence[Unit], store: Store, threads: int) -> None:
         """The work is known, and how much of it is done."""
 
-    def moved(self, unit: Unit, sweeps: int) -> None:
-        """A unit did some sweeps."""
+    def moved(self, unit: Unit, sweeps: int, attempts: int) -> None:
+        """A unit did some sweeps, and attempted so many updates."""
 
     def saved(self) -> None:
         """A segment was written."""
@@ -58,7 +61,7 @@ class Silent:
     def began(self, units: Sequence[Unit], store: Store, threads: int) -> None:
         """Show nothing."""
 
-    def moved(self, unit: Unit, sweeps: int) -> None:
+    def moved(self, unit: Unit, sweeps: int, attempts: int) -> None:
         """Show nothing."""
 
     def saved(self) -> None:
@@ -181,12 +184,8 @@ class Runner:
     def _compile(self, units: list[Unit], threads: int) -> None:
         """Compile the kernels, or load them from the cache, before the clock of the sampling starts."""
         began = time.monotonic()
-        parts = [own for unit in units for own in ([own for own, _ in unit.choice.cycle] or [unit.choice])]
-        for choice in {(own.kernel, own.update): own for own in parts if own.update != HOUDAYER}.values():
-            sampler = choice.sampler(example(choice.kernel, threads), 0, (), 1.0, 1, threads)
-            sampler.record(1, 1)
-            if self.spec.anneal:
-                AnnealSampler(sampler, np.ones(1)).sweep(1)
+        for unit in {(unit.choice.kernel, unit.choice.update): unit for unit in units}.values():
+            unit.warm_up(threads)
         self.timings.compile += time.monotonic() - began
 
     def _save_until_done(self, working: int) -> None:
@@ -239,10 +238,10 @@ class Runner:
         done = self.store.done(unit.key)
         work = _Work(unit, done, time.monotonic())
         for stretch in advance(unit, sampler, done, spec.thermalization, spec.sweeps, spec.measure_every):
-            self.watcher.moved(unit, stretch.done - done)
+            self.watcher.moved(unit, stretch.done - done, stretch.attempts)
             with self._timing_lock:
                 self.timings.sample += stretch.seconds
-                self.timings.attempts += (stretch.done - done) * unit.attempts_per_sweep
+                self.timings.attempts += stretch.attempts
             done = stretch.done
             work.stretches.append(stretch)
             waited = time.monotonic() - work.began
@@ -285,7 +284,7 @@ def execute(
     cannot do what is asked, StoreError where files cannot be read or written.
     """
     watcher = watcher or Silent()
-    if spec.ladder == "auto" and spec.exchange_every:
+    if isinstance(spec, SamplingSpec) and spec.places_its_ladder:
         spec = with_its_ladder(spec, out) or place_temperatures(spec)
     units = units_of(spec)  # refuse what cannot be done before anything is written
     if not out.exists():
@@ -315,16 +314,19 @@ def _write(runner: Runner, out: Path, began: str) -> None:
         if runner.interrupted or runner.out_of_time():
             raise _StoppedError
         values = {name: own.astype(np.float64) for name, own in series.items()}
-        return analyse(values, unit.system.facts, unit.temperature, spec.start == "mixed")
+        facts = replace(unit.system.facts, paired=isinstance(spec, SamplingSpec) and spec.moves_pairs)
+        return analyse(values, facts, unit.temperature, spec.start.startswith("mixed"))
 
     attributes: dict[str, dict[str, Any]] = {
         "provenance": provenance.collect(runner.threads, began),
         "timings": runner.timings.attributes(),
     }
-    if spec.anneal:
-        write_annealing(out, runner.store, spec, runner.units, attributes, tick)
+    if spec.kind in WRITERS:
+        WRITERS[spec.kind](out, runner.store, spec, runner.units, attributes, tick)
         return
-    write_result(out, runner.store, spec, runner.units, analysis, runner.threads, attributes, tick)
+    assert isinstance(spec, SamplingSpec)
+    units: Any = runner.units
+    write_result(out, runner.store, spec, units, analysis, runner.threads, attributes, tick)
 
 
 @contextmanager

@@ -24,10 +24,10 @@ from ising_mc.observables import NO, QUANTITIES
 from ising_mc.planning import Plan, SystemProgress
 from ising_mc.reader import LARGEST, LARGEST_SIDE, TEMPERATURE_RANGE
 from ising_mc.results import SystemResults, read_results
-from ising_mc.run import Unit
-from ising_mc.spec import RunSpec
+from ising_mc.runspec import RunSpec
 from ising_mc.statistics import format_value
 from ising_mc.store import Store
+from ising_mc.unit import Unit
 
 if TYPE_CHECKING:
     from ising_mc.validation import Check
@@ -59,7 +59,7 @@ class RunProgress:
         self.spec, self.out = spec, out
         self.console = Console(stderr=True, highlight=False)
         self._lock = threading.Lock()
-        self._attempts = self._total = self._before = 0
+        self._attempts = self._done = self._total = self._before = 0
         self._began = self._last_line = time.monotonic()
         self._bar = Progress(
             TextColumn("{task.description}"),
@@ -87,15 +87,8 @@ class RunProgress:
         self._total = sum(unit.attempts_per_sweep * end for unit in units)
         self._before = sum(unit.attempts_per_sweep * min(end, store.done(unit.key)) for unit in units)
         self._began = self._last_line = time.monotonic()
-        what = (
-            f"{len(self.spec.temperatures)} temperatures x {self.spec.replicas} replicas, "
-            f"{self.spec.thermalization} + {self.spec.sweeps} sweeps"
-        )
-        if self.spec.anneal:
-            cooling = self.spec.anneal.temperatures()
-            what = f"{self.spec.replicas} reads of {len(cooling)} sweeps, from T = {cooling[0]:g} to {cooling[-1]:g}"
         labels = _named([system.label for system in self.spec.systems])
-        self._say(f"{labels}: {what}, {threads} thread(s), seed {store.seed}")
+        self._say(f"{labels}: {self.spec.amount}, {threads} thread(s), seed {store.seed}")
         for line in choice_lines(units):
             self._say(line)
         for line in self.spec.warnings:
@@ -104,18 +97,20 @@ class RunProgress:
             self._say(f"going on: {self._before / self._total:.1%} is done")
         self._bar.update(self._task, description="sampling", total=self._total, completed=self._before)
 
-    def moved(self, unit: Unit, sweeps: int) -> None:
+    def moved(self, unit: Unit, sweeps: int, attempts: int) -> None:
         """Move the bar; called from the threads."""
         with self._lock:
-            self._attempts += unit.attempts_per_sweep * sweeps
+            self._attempts += attempts
+            self._done += unit.attempts_per_sweep * sweeps
             now = time.monotonic()
-            rate = self._attempts / max(1e-9, now - self._began)
-            self._bar.update(self._task, completed=self._before + self._attempts, rate=f"{rate / 1e9:.2f} flips/ns")
+            elapsed = max(1e-9, now - self._began)
+            rate = self._attempts / elapsed / 1e9
+            self._bar.update(self._task, completed=self._before + self._done, rate=f"{rate:.2f} flips/ns")
             if not self.console.is_terminal and now - self._last_line > LOG_SECONDS:
                 self._last_line = now
-                done = self._before + self._attempts
-                left = (self._total - done) / rate
-                self._say(f"{done / self._total:.1%} done, {rate / 1e9:.2f} flips/ns, {left:.0f} s left")
+                done = self._before + self._done
+                left = (self._total - done) / self._done * elapsed
+                self._say(f"{done / self._total:.1%} done, {rate:.2f} flips/ns, {left:.0f} s left")
 
     def saved(self) -> None:
         """Nothing to show."""

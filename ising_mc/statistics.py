@@ -38,7 +38,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import fft
-from scipy.special import fdtrc, stdtr, stdtrit
+from scipy.special import betaincinv, fdtrc, stdtr, stdtrit
 
 __all__ = [
     "Agreement",
@@ -49,6 +49,8 @@ __all__ = [
     "format_value",
     "jackknife",
     "mean",
+    "share",
+    "share_interval",
 ]
 
 Floats = NDArray[np.float64]
@@ -198,6 +200,22 @@ def compare_replicas(series: ArrayLike, parts: int = 4) -> Agreement:
         return Agreement(nan, nan) if between == 0.0 else Agreement(inf, 0.0)
     ratio = float(between / within)
     return Agreement(sqrt(ratio), float(fdtrc(replicas - 1, replicas * (parts - 1), ratio)))
+
+
+def share(hits: int, number: int) -> tuple[float, float]:
+    """The share of independent tries that hit, and half of its 68.27 % interval.
+
+    The interval is that of the binomial likelihood with Jeffreys' prior (Brown, Cai and DasGupta, Stat. Sci. 16, 101,
+    2001), so that it is not empty where none or all hit.
+    """
+    low, high = share_interval(hits, number)
+    return hits / number, (high - low) / 2
+
+
+def share_interval(hits: int, number: int) -> tuple[float, float]:
+    """The ends of the 68.27 % interval of a share (see `share`)."""
+    a, b = hits + 0.5, number - hits + 0.5
+    return float(betaincinv(a, b, (1 - ONE_SIGMA) / 2)), float(betaincinv(a, b, (1 + ONE_SIGMA) / 2))
 
 
 def format_value(value: float, error: float) -> str:

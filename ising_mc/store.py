@@ -25,6 +25,7 @@ from typing import Any
 import h5py
 import numpy as np
 
+from ising_mc.isingspec import SamplingSpec
 from ising_mc.resultfile import sync_and_rename
 from ising_mc.results import (
     SCHEMA_VERSION,
@@ -34,7 +35,7 @@ from ising_mc.results import (
     open_result,
     read_word,
 )
-from ising_mc.spec import RunSpec
+from ising_mc.runspec import RunSpec
 from ising_mc.streams import SAMPLER_VERSION
 from ising_mc.words import LANES, Series, State
 
@@ -145,7 +146,8 @@ class Store:
 
     def _read_result(self) -> None:
         with open_result(self.out) as file, damage_told(self.out):
-            if "kind" in file.attrs:  # of annealing, which nothing can be added to
+            kind = file.attrs.get("kind", "ising")
+            if kind == "anneal":  # nothing can be added to it
                 self.result = 0, ()
                 for label, system in file["systems"].items():
                     for word in range(-(-len(system["read"]) // LANES)):
@@ -307,11 +309,11 @@ def read_header(out: Path) -> dict[str, Any] | None:
             "identity": json.loads(file.attrs["identity"]),
             "seed": int(file.attrs["seed"]),
             "sweeps": int(file.attrs["sweeps"]),
-            "temperatures": [] if "kind" in file.attrs else [float(T) for T in system["temperature"]],
+            "temperatures": [] if file.attrs.get("kind") == "anneal" else [float(T) for T in system["temperature"]],
         }
 
 
-def with_its_ladder(spec: RunSpec, out: Path) -> RunSpec | None:
+def with_its_ladder(spec: SamplingSpec, out: Path) -> SamplingSpec | None:
     """A run with tempering.ladder = "auto" and the temperatures that it began with; None where it has not begun."""
     header = read_header(out)
     return replace(spec, temperatures=tuple(header["temperatures"]), asked=spec.temperatures) if header else None

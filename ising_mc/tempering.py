@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from ising_mc import streams
 from ising_mc.kernels import tempering as kernel
 from ising_mc.observers import NO_PAIRS, OF_PAIRS
+from ising_mc.statistics import interval_factor
 from ising_mc.words import LANES, Series, State, Words
 
 Array = NDArray[Any]
@@ -126,12 +127,13 @@ class TemperedSampler:
         inner.climb(self.ladder)
 
     def start(self, seed: int, system: str, temperature: float, word: int, start: str) -> None:
-        """Draw the first state; "mixed" starts ladders of even number up and the others at random."""
+        """Draw the first state; "mixed" starts even ladders up and the others at random, "mixed_pairs" pairs of them."""
         key = f"{system} {KEY}"
         self.inner.start(seed, key, 0.0, word, "random")  # type: ignore[attr-defined]
         R, K = self.ladder.count, len(self.ladder.temperatures)
         number = word * R + np.arange(K * R) % R
-        up = {"up": number >= 0, "random": number < 0, "mixed": number % 2 == 0}[start]
+        pair = word * (R // 2) + np.arange(K * R) % R // 2
+        up = {"up": number >= 0, "random": number < 0, "mixed": number % 2 == 0, "mixed_pairs": pair % 2 == 0}[start]
         mask = np.bitwise_or.reduce(np.where(up, np.uint64(1) << np.arange(K * R, dtype=np.uint64), np.uint64(0)))
         self.inner.set_spins(self.inner.get_spins() | mask)
         state = np.zeros(kernel.STATE_WORDS, np.uint64)
@@ -244,13 +246,23 @@ def swaps_of(state: State, temperatures: int) -> Swaps:
     return Swaps(rates, trips, times)
 
 
-def swap_rates(words: Sequence[Swaps]) -> tuple[Array, Array]:
-    """Mean swap rates (K,) and their errors, from the scatter of the ladders; NaN at the hottest temperature."""
-    rates = np.concatenate([own.rates for own in words], axis=1)
+def swap_rates(words: Sequence[Swaps], paired: bool = False) -> tuple[Array, Array]:
+    """Mean swap rates (K,), NaN at the hottest temperature, and their errors: half of the 68.27 % interval.
+
+    Errors come from the scatter of ladders, or of pairs of ladders (2k, 2k + 1 of a word) that are not independent.
+    """
+    rates = np.concatenate([_of_pairs(own.rates) if paired else own.rates for own in words], axis=1)
     rates = np.concatenate((rates, np.full((1, rates.shape[1]), np.nan)))
     number = rates.shape[1]
-    error = rates.std(axis=1, ddof=1) / np.sqrt(number) if number > 1 else np.full(len(rates), np.nan)
-    return rates.mean(axis=1), error
+    if number < 2:
+        return rates.mean(axis=1), np.full(len(rates), np.nan)
+    return rates.mean(axis=1), rates.std(axis=1, ddof=1) / np.sqrt(number) * interval_factor(number - 1)
+
+
+def _of_pairs(rates: Array) -> Array:
+    """Means of columns 2k and 2k + 1."""
+    pairs = rates.shape[1] // 2
+    return np.asarray(rates[:, : 2 * pairs].reshape(len(rates), pairs, 2).mean(axis=2))
 
 
 def histogram_overlap(one: Array, other: Array) -> float:

@@ -58,8 +58,9 @@ def aligned_zeros(words: int) -> Words:
 
 
 def start_mask(start: str) -> np.uint64:
-    """The lanes that start up: "mixed" starts the even replicas up and the odd ones at random."""
-    return {"up": ALL, "random": np.uint64(0), "mixed": np.uint64(0x5555555555555555)}[start]
+    """The lanes that start up: "mixed" starts even replicas up and odd ones at random, "mixed_pairs" pairs of them."""
+    pairs = np.uint64(0x3333333333333333)
+    return {"up": ALL, "random": np.uint64(0), "mixed": np.uint64(0x5555555555555555), "mixed_pairs": pairs}[start]
 
 
 def bit_masks(probabilities: Floats | float) -> Words:

@@ -280,7 +280,7 @@ def test_exact_ignores_no_option(arguments: list[str]) -> None:
 
 def test_plan_does_one_pilot_a_system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pilots = []
-    monkeypatch.setattr("ising_mc.planning._pilot", lambda unit, seed, every: pilots.append(unit) or _Pilot(1.0, 8, 8))
+    monkeypatch.setattr("ising_mc.planning._pilot", lambda unit, spec: pilots.append(unit) or _Pilot(1.0, 1.0, 8, 8))
     text = "[lattice]\nsize = [8, 16]\n[grid]\ntemperatures = {start = 1, stop = 3, num = 9}\nreplicas = 256"
     plan_run(parse(text), 2)
     assert len(pilots) == 2

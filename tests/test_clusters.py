@@ -222,17 +222,25 @@ def test_wolff_twin_notices_a_wrong_threshold() -> None:
     assert [int(word) & 1 for word in sampler.spins] != twin.up
 
 
-def test_the_number_of_wolff_clusters_visits_every_site_once() -> None:
-    """On average over a sweep, within 10 %, from either start and both sides of Tc; later sweeps keep the number."""
-    system = System(square(32, 32))
-    for T in (2.0, TC, 3.0):
-        sampler = Choice("wolff", "clusters", "").sampler(system, SEED, (), T, LANES, 1)
-        assert isinstance(sampler, WolffSampler)
-        sampler.start(SEED, "L32", T, 0, "up")
-        sampler.sweep(300)
-        sizes = sampler.record(200, 1)["cluster_size"].mean()
-        number = sampler.clusters_per_sweep
-        assert number * sizes / system.n_sites == pytest.approx(1, abs=0.5 / number + 0.1)
+@pytest.mark.parametrize(
+    ("system", "T"),
+    [(System(square(32, 32)), T) for T in (2.0, TC, 2.35, 3.0)]
+    + [(System(Lattice("cubic", (10, 10, 10), (True,) * 3)), 1 / 0.221654626)],
+)
+def test_the_number_of_wolff_clusters_visits_every_site_once(system: System, T: float) -> None:
+    """On average over a sweep, on both sides of Tc, whatever it started from; later sweeps keep the number.
+
+    Of 64 replicas the thermalization remembers 64 sweeps: the number is known to about 1 %, a fifth of what is allowed.
+    A mean of sizes sweep by sweep would be off by 18 to 52 % in four of these cases.
+    """
+    sampler = Choice("wolff", "clusters", "").sampler(system, SEED, (), T, LANES, 1)
+    assert isinstance(sampler, WolffSampler)
+    sampler.start(SEED, system.label, T, 0, "up")
+    sampler.sweep(400)
+    needed = sampler.clusters_needed
+    sizes = sampler.record(400, 1)["cluster_size"].mean()
+    assert needed * sizes / system.n_sites == pytest.approx(1, abs=0.05)
+    assert sampler.clusters_per_sweep == max(1, round(needed))
 
 
 @pytest.mark.parametrize("update", CLUSTER_UPDATES)

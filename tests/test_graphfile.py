@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from ising_mc import graphfile
+from ising_mc import arrayfile, graphfile
 from ising_mc.graphfile import GraphData, GraphFileError, read_field, read_graph
 
 # bonds in no order, some with i > j
@@ -553,7 +553,7 @@ def test_no_permission(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("form", ["text", "matrix npy", "matrix npz", "arrays npz", "sparse csr", "matrix h5"])
 def test_too_large_for_memory(form: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = FORMATS[form](tmp_path)
-    monkeypatch.setattr(graphfile, "available_memory", lambda: 100)
+    monkeypatch.setattr(arrayfile, "available_memory", lambda: 100)
     with pytest.raises(GraphFileError, match=r"g\.\S+ is too large: .* GB .* half of the 1e-07 GB"):
         read_graph(path)
 
@@ -572,7 +572,7 @@ def test_size_is_seen_before_reading(tmp_path: Path) -> None:
 
 
 def test_memory_is_known() -> None:
-    assert graphfile.available_memory() > 1 << 20
+    assert arrayfile.available_memory() > 1 << 20
 
 
 def test_memory_without_linux(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -580,14 +580,14 @@ def test_memory_without_linux(monkeypatch: pytest.MonkeyPatch) -> None:
         raise FileNotFoundError
 
     monkeypatch.setattr(Path, "read_text", refuse)
-    assert graphfile.available_memory() == os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    assert arrayfile.available_memory() == os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 @pytest.mark.parametrize("write", [text(lines()), text(f"{N} {len(LEFT)}\n" + lines(), "header.txt")])
 def test_the_slow_way_reads_the_same(write: Writer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write(tmp_path)
     fast = read_graph(path)
-    monkeypatch.setattr(graphfile, "_loadtxt", lambda *_: None)
+    monkeypatch.setattr(graphfile, "load_text", lambda *_: None)
     assert same(fast, read_graph(path))
 
 
@@ -661,6 +661,6 @@ def test_bad_fields(write: Writer, words: tuple[str, ...], tmp_path: Path) -> No
 @pytest.mark.parametrize("form", ["one a line", "npy", "npz", "h5"])
 def test_field_too_large(form: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = FIELDS[form](tmp_path)
-    monkeypatch.setattr(graphfile, "available_memory", lambda: 10)
+    monkeypatch.setattr(arrayfile, "available_memory", lambda: 10)
     with pytest.raises(GraphFileError, match="is too large"):
         read_field(path, 5)

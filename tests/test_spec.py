@@ -8,10 +8,11 @@ from helpers import assert_refused, cli, toml, write
 
 from ising_mc import algorithms
 from ising_mc.ising import realize
+from ising_mc.isingspec import KEYS
 from ising_mc.preparation import memory_needed
 from ising_mc.reader import SpecError
 from ising_mc.run import units_of
-from ising_mc.spec import KEYS, load, parse
+from ising_mc.spec import load, parse
 from ising_mc.template import ANNEAL, ISING
 
 

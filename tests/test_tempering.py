@@ -10,6 +10,7 @@ from helpers import assert_refused, cli, complete, ground_energy, toml, write
 
 from ising_mc import exact, graphchecks
 from ising_mc.algorithms import Choice
+from ising_mc.cycles import Houdayer
 from ising_mc.graphchecks import SEED
 from ising_mc.ising import Couplings, System, realize
 from ising_mc.kernels import tempering as kernel
@@ -36,10 +37,12 @@ ABLE = [
 ]
 
 
-def tempered(number: int, own: str, update: str, names: tuple[str, ...] = (), every: int = 1) -> TemperedSampler:
+def tempered(
+    number: int, own: str, update: str, names: tuple[str, ...] = (), every: int = 1, moves: bool = False
+) -> TemperedSampler:
     system, _ = graphchecks.SYSTEMS[number]
     inner = Choice(update, own, "").sampler(system, SEED, names, TEMPERATURES[0], LANES, 1)
-    sampler = TemperedSampler(inner, TEMPERATURES, R, every)
+    sampler = TemperedSampler(inner, TEMPERATURES, R, every, Houdayer(realize(system, SEED)) if moves else None)
     sampler.start(SEED, f"tempered {number} {own}", 0.0, 0, "random")
     return sampler
 
@@ -80,6 +83,48 @@ def test_sweeps_and_swaps_keep_the_distribution_of_each_temperature(number: int,
     """False alarm 4e-5 each."""
     for test in one_round(tempered(number, own, update), number, 1500):
         assert test.p_value > ONE_SWEEP_LEVEL
+
+
+@pytest.mark.parametrize(("number", "own", "update"), [case for case in ABLE if case[2] == "heat_bath"])
+def test_moves_of_pairs_keep_the_distribution_of_each_temperature(number: int, own: str, update: str) -> None:
+    """Isoenergetic moves after the swaps; false alarm 4e-5 each."""
+    for test in one_round(tempered(number, own, update, moves=True), number, 1500):
+        assert test.p_value > ONE_SWEEP_LEVEL
+
+
+@pytest.mark.parametrize("own", KERNELS)
+def test_moves_between_temperatures_are_noticed(own: str) -> None:
+    """Pairs must be of one temperature: here each is of two neighbours."""
+    sampler = tempered(13, own, "heat_bath", moves=True)
+    ladder = sampler.ladder
+
+    def mismatch() -> None:
+        spins = sampler.inner.get_spins()
+        lanes = ladder.state[: K * R].reshape(K, R)
+        pairs = np.stack((lanes[:-1:2].ravel(), lanes[1::2].ravel()), axis=1)
+        assert sampler.moves is not None
+        sampler.moves.move(spins, np.ascontiguousarray(pairs))
+        sampler.inner.set_spins(spins)
+
+    sampler._move_pairs = mismatch  # type: ignore[method-assign]
+    assert min(test.p_value for test in one_round(sampler, 13, 1500)) < CERTAIN
+
+
+@pytest.mark.parametrize(("own", "couplings"), [("packed", "pm_j"), ("sparse", "gaussian")])
+def test_threads_change_no_sample(own: str, couplings: str) -> None:
+    system = System(Lattice("cubic", (16, 16, 16), (True,) * 3), Couplings(couplings), sample=0)
+    found = []
+    for threads in (1, 2):
+        inner = Choice("heat_bath", own, "").sampler(system, SEED, (), 1.0, LANES, threads)
+        sampler = TemperedSampler(inner, np.array([1.0, 1.2, 1.5]), 21, 2)
+        sampler.start(SEED, "threads", 0.0, 0, "mixed")
+        sampler.sweep(4)
+        found.append((sampler.record(4, 2), sampler.state()))
+    (one, first), (other, second) = found
+    for name in one:
+        np.testing.assert_array_equal(one[name], other[name])
+    np.testing.assert_array_equal(first.spins, second.spins)
+    np.testing.assert_array_equal(first.random, second.random)
 
 
 @pytest.mark.parametrize("own", KERNELS)

@@ -31,7 +31,8 @@ STATE_B = GENERATORS
 STATE_WORDS = 64
 DRAWN = 128  # numbers of 32 bits in stock
 AHEAD = np.uint64(8)  # sites of a cluster between asking for their neighbours and their turn
-FRACTION = 256
+FRACTION = 256  # of a cluster, in which they are counted
+MEMORY = np.uint64(6)
 MOMENTS = 2  # <M^2>, mean size
 
 
@@ -265,15 +266,16 @@ def sweep_replica(row, marks, graph, thresholds, state, drawn, cluster, clusters
 def settle_replica(row, marks, graph, thresholds, state, drawn, cluster, done, lane):
     """Turn clusters until N sites were visited: for thermalization, where the choice of what is seen does not matter.
 
-    done: (2, 64): sweeps, and the sum over them of the mean size of a cluster, in units of 1 / FRACTION.
+    done: (2, 64) uint64: sites visited and clusters, sums that forget all but the last 2**MEMORY sweeps or so.  Their
+    ratio is the mean size of a cluster (Wald's equation), which the mean over sweeps of such ratios is not.
     """
     sites, visited, clusters, at = np.int64(len(row) - 1), np.int64(0), np.int64(0), np.uint64(DRAWN)
     while visited < sites:
         size, at = grow(row, marks, graph, thresholds, state, drawn, at, cluster)
         visited += np.int64(size)
         clusters += 1
-    done[0, lane] += 1
-    done[1, lane] += FRACTION * visited // clusters
+    done[0, lane] += np.uint64(visited) - (done[0, lane] >> MEMORY)
+    done[1, lane] += np.uint64(FRACTION * clusters) - (done[1, lane] >> MEMORY)
 
 
 @jit
@@ -315,8 +317,8 @@ def sample(
     (n + 1,) uint8, or nothing where there are many, and for each class the entries of its neighbours minus twice the
     site, (classes * degree,) uint32;
     thresholds: (numbers of |J|,), of 2**32;  states: (64, STATE_WORDS);  works: for each thread the stock (64,) uint64,
-    sites of a cluster (n + 2 + 2 * AHEAD,) uint32, and marks, a row or nothing;  done: (2, 64) int64;
-    replicas: that are wanted.
+    sites of a cluster (n + 2 + 2 * AHEAD,) uint32, and marks, a row or nothing;  done: (2, 64) uint64, see
+    `settle_replica`;  replicas: that are wanted.
     moments: (measurements, MOMENTS + waves, 64), filled here, as the rest is: see `clusters.sample`.
     """
     to_rows(spins, rows, graph[4])
