@@ -1,3 +1,3 @@
-"""Fast and exact Monte Carlo sampling of the Ising model."""
+"""Fast and exact Monte Carlo sampling of Ising and Hopfield systems."""
 
-__version__ = "0.2.0"
+__version__ = "0.3.0"

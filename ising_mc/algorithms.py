@@ -150,9 +150,11 @@ def choose_to_anneal(system: System, coldest: float, reads: int, update: str = "
             own = choose(system, coldest, reads, "metropolis", "replicas", kernel, exchange=True)
         except ValueError:  # in one dimension, or where nothing is coupled; else the heat bath is refused as well
             own = choose(system, coldest, reads, "heat_bath", "replicas", kernel, exchange=True)
-            return replace(own, reason=f"{own.reason.rpartition('; ')[0]}; heat bath, because Metropolis cannot do it")
+            why = "heat bath, because Metropolis does not reach all states here"
+            return replace(own, reason=f"{own.reason.rpartition('; ')[0]}; {why}")
+        reason = own.reason.rpartition("; ")[0]
         why = "Metropolis, which ends lower than the heat bath after as many sweeps"
-        return replace(own, reason=f"{own.reason.rpartition('; ')[0]}; {why}", warning="")
+        return replace(own, reason=f"{reason}; {why}", warning="")
     return replace(choose(system, coldest, reads, update, "replicas", kernel, exchange=True), warning="")
 
 
@@ -169,7 +171,7 @@ def choose_cycle(
             refusal = KERNELS["sparse"].refusal(system)
             if refusal or replicas < 2:
                 raise ValueError(f"algorithm.cycle: '{HOUDAYER}' cannot be had: {refusal or 'it takes two replicas'}")
-            own.append((Choice(HOUDAYER, "sparse", HOUDAYER, _percolates(system)), count))
+            own.append((Choice(HOUDAYER, "sparse", HOUDAYER, gains_nothing_by_pairs(system)), count))
             continue
         kernel = "auto"
         if update in LOCAL_UPDATES:
@@ -180,10 +182,12 @@ def choose_cycle(
     return Choice(text, own[0][0].kernel, f"a cycle of {text} sweep(s)", warning, tuple(own))
 
 
-def _percolates(system: System) -> str:
+def gains_nothing_by_pairs(system: System) -> str:
     """A warning where isoenergetic clusters are mostly as large as the lattice (Zhu, Ochoa and Katzgraber, Phys. Rev.
-    Lett. 115, 077201, 2015).
+    Lett. 115, 077201, 2015), or where nothing is frustrated.
     """
+    if not is_frustrated(system):
+        return f"'{HOUDAYER}' on {system.label}: nothing is frustrated there, and cluster updates gain far more"
     if system.shape.kind in ("chain", "square", "honeycomb"):
         return ""
     return (
@@ -228,9 +232,8 @@ def _choose_kernel(
     if is_dense(system) and "dense" in by_replicas:
         by_replicas = ["dense"]
     if packing == "sites" and not by_sites:
-        raise ValueError(
-            f"algorithm.packing = 'sites' cannot do {system.label}: {refuse_packed_sites(system)}; use 'replicas'"
-        )
+        why_not = refuse_packed_sites(system) or f"'{update}' takes words of replicas"
+        raise ValueError(f"algorithm.packing = 'sites' cannot do {system.label}: {why_not}; use 'replicas'")
     if packing == "replicas" and not by_replicas:
         raise ValueError(f"algorithm.packing = 'replicas' cannot do {system.label}: {too_large(system)}; use 'sites'")
     if not able:

@@ -159,7 +159,7 @@ def _write_system(
 
 def cut_value(J: Array, energy: Array) -> Array:
     """Weight of the bonds between spins that differ, from the energy: w = -J, so sum w (1 - s s')/2 = (sum w - H)/2."""
-    return np.asarray((-J.sum() - energy) / 2)
+    return np.asarray((-J.sum() - energy) / 2 + 0.0)
 
 
 def histogram(energy: Array) -> tuple[Array, Array]:
@@ -190,6 +190,7 @@ def read_annealing(path: Path) -> list[dict[str, Any]]:
             }
             own |= {name: group[name][()] for name in ("energy", "success_probability", "time_to_target")}
             own |= {f"{name}_error": group[f"{name}_error"][()] for name in ("success_probability", "time_to_target")}
+            own |= {name: group[name][()] for name in ("time_to_target_low", "time_to_target_high")}
             own |= {"cut": group["cut"][()]} if "cut" in group else {}
             found.append({"label": label, "target_given": bool(group.attrs["target_given"]), **own})
         return sorted(found, key=lambda own: int(own["n_sites"]))

@@ -46,7 +46,7 @@ def fail(message: str, code: int = 2) -> None:
 @click.group(cls=OneSentenceGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="ising-mc")
 def main() -> None:
-    """Fast and exact Monte Carlo sampling of the Ising model: temperature sweeps with honest error bars."""
+    """Fast and exact Monte Carlo sampling of Ising and Hopfield systems: temperature sweeps with honest error bars."""
 
 
 def _run_file(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -78,12 +78,12 @@ def _load(file: Path, output: Path | None) -> tuple[Any, Path]:
 
 
 @main.command()
-@click.argument("kind", type=click.Choice(["ising", "anneal"]), default="ising")
+@click.argument("kind", type=click.Choice(["ising", "anneal", "hopfield"]), default="ising")
 def init(kind: str) -> None:
-    """Print a commented run file to start from: ising-mc init > my_run.toml, or ising-mc init anneal."""
-    from ising_mc.template import ANNEAL, ISING
+    """Print a commented run file to start from: ising-mc init > my_run.toml, or ising-mc init anneal, or hopfield."""
+    from ising_mc.template import ANNEAL, HOPFIELD, ISING
 
-    click.echo({"ising": ISING, "anneal": ANNEAL}[kind], nl=False)
+    click.echo({"ising": ISING, "anneal": ANNEAL, "hopfield": HOPFIELD}[kind], nl=False)
 
 
 @main.command()
@@ -113,9 +113,19 @@ def run(
     limit, all is saved, run again to go on.
     """
     from ising_mc import screen
-    from ising_mc.schedule import Silent, execute
 
     spec, out = _load(file, output)
+    _execute(ctx, spec, out, threads, time_limit, quiet)
+    if not quiet:
+        screen.show_results(out)
+
+
+def _execute(
+    ctx: click.Context, spec: Any, out: Path, threads: int | None, time_limit: float | None, quiet: bool
+) -> None:
+    from ising_mc import screen
+    from ising_mc.schedule import Silent, execute
+
     if time_limit is not None and math.isnan(time_limit):
         fail("--time-limit must be a number of seconds, not nan")
     threads = threads or available_threads()
@@ -124,8 +134,29 @@ def run(
     if not complete:
         click.echo(f"stopped; what was sampled is saved in {out}.parts, the same command goes on", err=True)
         ctx.exit(SAVED_BUT_NOT_DONE)
+
+
+@main.command()
+@_run_file
+@_threads
+@click.option("--time-limit", type=click.FloatRange(min=0), metavar="S", help="Save and stop after S seconds.")
+@click.option("--quiet", is_flag=True, help="No progress and no table.")
+@click.pass_context
+def recall(
+    ctx: click.Context, file: Path, output: Path | None, threads: int | None, time_limit: float | None, quiet: bool
+) -> None:
+    """Retrieve patterns of a Hopfield network from cues, and show what became of each.
+
+    FILE is a run file of model.kind = "hopfield", whose cues may come from a file (cue.file).
+    """
+    from ising_mc import screen
+
+    spec, out = _load(file, output)
+    if spec.kind != "hopfield":
+        fail(f"{file}: recall needs model.kind = 'hopfield'; `ising-mc init hopfield` prints such a run file")
+    _execute(ctx, spec, out, threads, time_limit, quiet)
     if not quiet:
-        screen.show_results(out)
+        screen.show_recalls(out)
 
 
 @main.command()

@@ -61,6 +61,8 @@ class SamplingSpec(RunSpec):
     def identity(self) -> dict[str, Any]:
         """What a run is, key by key: all that decides its samples but sweeps and temperatures, which may grow."""
         own = {
+            "grid.replicas": self.replicas,
+            "schedule.thermalization": self.thermalization,
             "schedule.measure_every": self.measure_every,
             "measure.observables": list(self.observables),
             "algorithm.cycle": [list(entry) for entry in self.cycle],
@@ -101,6 +103,7 @@ class AnnealSpec(RunSpec):
         """What a run is, key by key."""
         own = self.schedule
         return _identity(self) | {
+            "anneal.reads": self.replicas,
             "anneal.schedule": own.kind,
             "anneal.from": own.start,
             "anneal.to": own.stop,
@@ -132,8 +135,6 @@ def _identity(spec: SamplingSpec | AnnealSpec) -> dict[str, Any]:
         "field.kind": own_field.kind,
         "field.B": own_field.file.digest if own_field.file else own_field.B,
         "field.mu": own_field.mu,
-        "grid.replicas": spec.replicas,
-        "schedule.thermalization": spec.thermalization,
         "algorithm.kind": spec.algorithm,
         "algorithm.kernel": spec.kernel,
         "algorithm.start": spec.start,
@@ -200,6 +201,8 @@ def _annealing_run(
                 f"algorithm.{key} has no meaning in an annealing run, whose reads start at random, 64 a word"
             )
     schedule = _read_schedule(reader)
+    if schedule.kind != "list" and schedule.start == schedule.stop:
+        warnings.append(f"anneal.from and anneal.to are both {schedule.start:g}: nothing cools")
     target = reader.get("anneal.target", None)
     return AnnealSpec(
         name=reader.name("run.name", default_name),
@@ -223,12 +226,14 @@ def _annealing_run(
 
 def _read_schedule(reader: Reader) -> Schedule:
     kind = reader.choice("anneal.schedule", SCHEDULES, "geometric")
-    reader.only_own("anneal", kind, {"from": SCHEDULES[:2], "to": SCHEDULES[:2], "temperatures": SCHEDULES[2:]})
+    reader.only_own(
+        "anneal", kind, {"from": SCHEDULES[:2], "to": SCHEDULES[:2], "temperatures": SCHEDULES[2:]}, "schedule"
+    )
     sweeps = reader.integer("anneal.sweeps", 1000, 1, MOST_COOLING)
     if kind == "list":
         if not isinstance(reader.get("anneal.temperatures", None), list):
-            raise SpecError("anneal.temperatures is missing: give a list, from hot to cold")
-        steps = reader.temperatures("anneal.temperatures")
+            raise SpecError("anneal.temperatures must be a list, from hot to cold")
+        steps = reader.temperatures("anneal.temperatures", repeats=True)
         if sweeps % len(steps):
             raise SpecError(
                 f"anneal.sweeps = {sweeps} must be a multiple of the {len(steps)} temperatures, which share them"
@@ -271,7 +276,9 @@ def _read_cycle(reader: Reader) -> tuple[tuple[str, int], ...]:
             raise SpecError(f"algorithm.cycle must be {what}, not with {cut(entry)}")
         known(name, allowed, "update in algorithm.cycle")
         if isinstance(count, bool) or not isinstance(count, int) or not 1 <= count <= LARGEST_COUNT:
-            raise SpecError(f"algorithm.cycle: {name} must do a whole number of sweeps from 1 on, not {cut(count)}")
+            raise SpecError(
+                f"algorithm.cycle: {name} must do a whole number of sweeps from 1 to {LARGEST_COUNT}, not {cut(count)}"
+            )
         found.append((name, count))
     if found[0][0] == HOUDAYER:
         raise SpecError(f"algorithm.cycle must begin with another update than '{HOUDAYER}', which alone reaches little")
@@ -300,8 +307,8 @@ def _check_tempering(spec: SamplingSpec) -> None:
     if (spec.houdayer or any(name in OF_PAIRS for name in spec.observables)) and number > LANES // 2:
         what = "tempering.houdayer" if spec.houdayer else "measure.observables: the overlap of two replicas"
         raise SpecError(f"{what} takes at most {LANES // 2} temperatures with [tempering]")
-    if spec.houdayer and spec.replicas < 2:
-        raise SpecError("tempering.houdayer = true moves two replicas at a time: raise grid.replicas")
+    if spec.ladder == "auto" and number < 3:
+        raise SpecError("tempering.ladder = 'auto' puts temperatures between the ends: give at least 3, or take it out")
     if max(every, spec.measure_every) % min(every, spec.measure_every):
         raise SpecError(
             f"tempering.every = {every} and schedule.measure_every = {spec.measure_every}: one must be a multiple of "

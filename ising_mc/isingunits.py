@@ -13,16 +13,18 @@ from ising_mc.algorithms import (
     choose_cycle,
     choose_to_anneal,
     example,
+    gains_nothing_by_pairs,
 )
 from ising_mc.annealing import AnnealSampler, Schedule
 from ising_mc.cycles import Houdayer
 from ising_mc.ising import System, realize
 from ising_mc.isingspec import AnnealSpec, SamplingSpec
+from ising_mc.observers import OF_PAIRS
 from ising_mc.preparation import KERNELS, memory_needed
 from ising_mc.reader import SpecError
 from ising_mc.tempering import TemperedSampler
 from ising_mc.unit import Unit
-from ising_mc.words import LANES, Sampler
+from ising_mc.words import LANES, Sampler, Series
 
 SHARED_SITES = 1 << 14  # from here on several threads on one system are worth their waiting for each other
 
@@ -49,6 +51,14 @@ class SamplingUnit(Unit):
         """Its sampler, not started as yet."""
         make = self.choice.sampler
         return make(self.system, seed, self.observables, self.temperature, self.replicas, threads)
+
+    def wanted(self, series: Series) -> Series:
+        """The series of the replicas that were asked for, without those of idle lanes."""
+        pairs = self.replicas // 2
+        return {
+            name: np.ascontiguousarray(values[: pairs if name in OF_PAIRS else self.replicas])
+            for name, values in series.items()
+        }
 
     def warm_up(self, threads: int) -> None:
         """Compile what its sampler needs, or load it from the cache."""
@@ -96,7 +106,11 @@ class LadderUnit(SamplingUnit):
     @property
     def full_word(self) -> int:
         """Replicas of a word that is full."""
-        return self.replicas  # its sampler records those that are wanted
+        return self.replicas
+
+    def wanted(self, series: Series) -> Series:
+        """All: its sampler records those that are wanted."""
+        return series
 
     def sampler(self, seed: int, threads: int) -> Sampler:
         """Its sampler, not started as yet."""
@@ -210,6 +224,8 @@ def _ladder_units(spec: SamplingSpec, system: System, choices: list[Choice]) -> 
     choice = next((choice for choice in choices if choice.update == "heat_bath"), choices[0])
     what = f"{len(ladder)} temperatures a ladder, {per_word} ladder(s) a word"
     choice = replace(choice, reason=f"{choice.reason}; {what}")
+    if spec.houdayer:
+        choice = replace(choice, warning="; ".join(filter(None, (choice.warning, gains_nothing_by_pairs(system)))))
     return [
         LadderUnit(
             system, ladder[0], word, replicas, choice, spec.observables, ladder, spec.exchange_every, spec.houdayer

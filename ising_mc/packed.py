@@ -111,7 +111,7 @@ class Tables:
 
     def uniform_thresholds(self, temperatures: Floats, update: str) -> Words:
         """Thresholds (temperatures, classes, 62) where all lanes have one temperature: words of all ones or zeros."""
-        x = np.minimum(self.costs / temperatures[:, None], 700.0)
+        x = np.clip(self.costs / temperatures[:, None], -700.0, 700.0)
         p = np.where(self.costs >= 0, 1 / (1 + np.exp(x)) if update == "heat_bath" else np.exp(-x), 0.0)
         return uniform_masks(p)
 

@@ -127,7 +127,8 @@ def _pilot(unit: Unit, spec: RunSpec) -> _Pilot:
     seed, every = spec.seed or 0, spec.measure_every
     unit.warm_up(1)
     sampler = unit.sampler(seed, 1)
-    sampler.start(seed, unit.system.label, unit.temperature, unit.word, "random")
+    start = "up" if unit.choice.kernel == "clusters" else "random"  # from where it soon costs what it will cost
+    sampler.start(seed, unit.system.label, unit.temperature, unit.word, start)
     if unit.ends:
         began = time.perf_counter()
         series = sampler.record(spec.records, every)
@@ -153,7 +154,7 @@ def _pilot(unit: Unit, spec: RunSpec) -> _Pilot:
 
 @dataclass(frozen=True)
 class SystemProgress:
-    """How far one system is at one temperature: sweeps of all its units, done and in all."""
+    """How far one system is at one temperature: sweeps of a replica, on average over its units, done and in all."""
 
     label: str
     temperature: float
@@ -179,4 +180,4 @@ def progress_table(spec: RunSpec, out: Path) -> list[SystemProgress]:
     for unit in units_of(spec):
         for T in unit.ladder or (unit.temperature,):
             table.setdefault((unit.system.label, T), []).append(min(end, store.done(unit.key)))
-    return [SystemProgress(label, T, sum(done), end * len(done)) for (label, T), done in table.items()]
+    return [SystemProgress(label, T, sum(done) // len(done), end) for (label, T), done in table.items()]

@@ -2,22 +2,28 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from textwrap import wrap
 
 import matplotlib
 import numpy as np
 from numpy.typing import NDArray
 
 from ising_mc import exact
-from ising_mc.annealfile import is_annealing, read_annealing
+from ising_mc.annealfile import read_annealing
 from ising_mc.observables import NO, QUANTITIES
+from ising_mc.recallfile import kind_of
 from ising_mc.results import SystemResults, read_results
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from ising_mc import recallplots
 
 DEFAULT = ("energy_per_site", "abs_magnetization_per_site", "specific_heat", "susceptibility", "binder_cumulant")
 CURVE_POINTS = 600
+LABEL_WIDTH = 32
 Curve = tuple[NDArray[np.float64], NDArray[np.float64]]
 
 
@@ -31,14 +37,14 @@ def _plot_energies(out: Path, path: Path) -> None:
         axes.hist(own["energy"], bins=min(60, max(1, len(np.unique(own["energy"])))))
         axes.axvline(own["target"], color="k", lw=0.8, ls=":")
         axes.set(xlabel="energy", ylabel="reads", title=f"{own['label']}: {own['reads']} reads, dotted: the target")
-    figure.savefig(path)
-    plt.close(figure)
+    _save(figure, path)
 
 
 def plot_results(out: Path, quantities: Sequence[str], path: Path) -> None:
     """Draw quantities over temperature, one panel each, into a picture file whose ending tells its kind.
 
-    quantities: names from `observables.QUANTITIES` that the file has; none means the five most used.  Behind the
+    quantities: names from `observables.QUANTITIES` that the file has; none means the five most used (of recalls: panels
+    of `recallplots.PANELS`, none means all).  Behind the
     points stand the exact curves where there are any: Kaufman for each finite size, Onsager and Yang for the
     infinite lattice.
     Raises ValueError for an unknown quantity or kind of picture, StoreError where the results cannot be read.
@@ -47,7 +53,11 @@ def plot_results(out: Path, quantities: Sequence[str], path: Path) -> None:
         raise ValueError(f"the picture {path} needs an ending that tells its kind: .png, .pdf or .svg")
     if path.exists() and path.samefile(out):
         raise ValueError(f"{path} is the result file itself: give the picture another name with -o")
-    if is_annealing(out):
+    kind = kind_of(out)
+    if kind == "hopfield":
+        _save(recallplots.draw(out, quantities), path)
+        return
+    if kind == "anneal":
         if quantities:
             raise ValueError(f"{out} is of annealing, which has a histogram of energies only: name no quantity")
         _plot_energies(out, path)
@@ -69,6 +79,10 @@ def plot_results(out: Path, quantities: Sequence[str], path: Path) -> None:
         axes.axis("off")
     where = spare[0] if spare else grid.flat[0]
     where.legend(handles, labels, loc="center" if spare else "best", frameon=False, fontsize=9)
+    _save(figure, path)
+
+
+def _save(figure: Figure, path: Path) -> None:
     try:
         figure.savefig(path, dpi=130)
     except (OSError, ValueError) as error:
@@ -105,7 +119,7 @@ def _panel(axes: Axes, systems: Sequence[SystemResults], name: str) -> None:
                 label=None if wrong else label,
             )
     axes.set_xlabel("temperature T")
-    axes.set_ylabel(quantity.long_name)
+    axes.set_ylabel("\n".join(wrap(quantity.long_name, LABEL_WIDTH)))
     if name.startswith("susceptibility"):
         axes.set_yscale("log")
     low, high = _range(systems)

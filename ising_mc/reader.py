@@ -43,12 +43,12 @@ class Reader:
         table, name = key.split(".")
         return self.tables.get(table, {}).get(name, default)
 
-    def only_own(self, table: str, kind: str, own: Mapping[str, Sequence[str]]) -> None:
-        """Refuse keys that do not go with a kind: they would be ignored."""
+    def only_own(self, table: str, kind: str, own: Mapping[str, Sequence[str]], by: str = "kind") -> None:
+        """Refuse keys that do not go with a kind (the value of the key `by`): they would be ignored."""
         for key, kinds in own.items():
             if kind not in kinds and key in self.tables.get(table, {}):
                 raise SpecError(
-                    f"{table}.{key} has no meaning with {table}.kind = '{kind}'; it goes with {', '.join(kinds)}"
+                    f"{table}.{key} has no meaning with {table}.{by} = '{kind}'; it goes with {', '.join(kinds)}"
                 )
 
     def path(self, key: str) -> str:
@@ -179,8 +179,10 @@ class Reader:
             raise SpecError(f"{key} = {cut(value)} must have one entry for each of the {dimension} axes")
         return tuple(item == "periodic" for item in values)
 
-    def temperatures(self, key: str, default: list[float] | None = None, zero: bool = False) -> tuple[float, ...]:
-        """A list of temperatures, or evenly spaced ones; zero: whether T = 0 is one."""
+    def temperatures(
+        self, key: str, default: list[float] | None = None, zero: bool = False, repeats: bool = False
+    ) -> tuple[float, ...]:
+        """A list of temperatures, or evenly spaced ones; zero: T = 0 is allowed; repeats: one may come twice."""
         value = self.get(key, default)
         if value is None:
             raise SpecError(f"{key} is missing: give a list, or {{start = 1.6, stop = 3.2, num = 33}}")
@@ -192,7 +194,8 @@ class Reader:
             raise SpecError(f"{key} is empty: give at least one temperature")
         for T in value:
             _check_temperature(key, T, zero)
-        no_repeats(key, [float(T) for T in value])
+        if not repeats:
+            no_repeats(key, [float(T) for T in value])
         return tuple(float(T) for T in value)
 
     def _evenly_spaced(self, key: str, table: dict[str, Any], zero: bool) -> list[float]:

@@ -79,6 +79,8 @@ class SystemResults:
     def title(self) -> str:
         """What it is, in a line."""
         facts = self.facts
+        if "rule" in facts:
+            return self._network_title
         size = " x ".join(str(side) for side in facts["size"])
         words = [f"{self.label}: {facts['lattice']} {size}".rstrip() + f", {facts['n_sites']} sites"]
         if "open" in list(facts["boundary"]):
@@ -100,6 +102,20 @@ class SystemResults:
             words.append(f"average over {self.samples} sample(s) of the disorder")
         return ", ".join(words)
 
+    @property
+    def _network_title(self) -> str:
+        facts = self.facts
+        words = [
+            f"{self.label}: {facts['units']} units, {facts['patterns']} patterns (alpha = {facts['load']:.4g})",
+            f"rule {facts['rule']}",
+            f"{facts['update']} updates",
+        ]
+        cue = [f"{name} {facts[f'cue_{name}']:g}" for name in ("flip", "blank") if facts[f"cue_{name}"]]
+        words += cue + ([f"clamp {facts['cue_clamp']}"] if facts["cue_clamp"] != "none" else [])
+        if self.samples:
+            words.append(f"average over {self.samples} sample(s)")
+        return ", ".join(words)
+
 
 def read_results(path: Path, samples: bool = False) -> list[SystemResults]:
     """The results of all systems of a file; of disordered ones the averages, or with `samples` each sample as well.
@@ -110,8 +126,11 @@ def read_results(path: Path, samples: bool = False) -> list[SystemResults]:
         found = []
         groups = [*file.get("disorder", {}).items(), *file["systems"].items()]
         for label, group in sorted(groups, key=lambda item: int(item[1].attrs["n_sites"])):
-            if "disorder_sample" in group.attrs and not samples:
+            alone = "family" in group.attrs and int(file[f"disorder/{group.attrs['family']}"].attrs["samples"]) == 1
+            if "disorder_sample" in group.attrs and not samples and not alone:
                 continue
+            if int(group.attrs.get("samples", 0)) == 1 and not samples:
+                continue  # of one sample the average tells less than the sample itself
             columns = {
                 name: data.asstr()[()] if data.dtype.kind == "O" else data[()]
                 for name, data in group["results"].items()

@@ -5,11 +5,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from ising_mc.isingunits import annealing_units, sampling_units
-from ising_mc.observers import OF_PAIRS
 from ising_mc.reader import SpecError
+from ising_mc.recallunits import recall_units
 from ising_mc.runspec import RunSpec
 from ising_mc.unit import Unit
 from ising_mc.words import Sampler, Series
@@ -19,6 +17,7 @@ MAX_SLICE_BYTES = 1 << 24
 UNITS: dict[str, Callable[[Any], Sequence[Unit]]] = {
     "ising": sampling_units,
     "anneal": annealing_units,
+    "hopfield": recall_units,
 }
 
 
@@ -74,9 +73,7 @@ def advance(unit: Unit, sampler: Sampler, done: int, thermalization: int, sweeps
             together = max(1, unit.every // every)
             records = -(-records // together) * together
             count = records * every
-            series = sampler.record(records, every)
-            if not unit.ladder:
-                series = _wanted(series, unit.replicas)
+            series = unit.wanted(sampler.record(records, every))
         done += count
         seconds = time.perf_counter() - began
         slice_sweeps = min(max(1, int(count * SLICE_SECONDS / seconds)), 4 * slice_sweeps)
@@ -88,11 +85,3 @@ def advance(unit: Unit, sampler: Sampler, done: int, thermalization: int, sweeps
 def visits(sampler: Sampler) -> int:
     """Updates so far of a sampler that counts them, because it may end before the sweeps do."""
     return int(getattr(sampler, "visits", 0))
-
-
-def _wanted(series: Series, replicas: int) -> Series:
-    """The series of the replicas that were asked for, without those of idle lanes."""
-    return {
-        name: np.ascontiguousarray(values[: replicas // 2 if name in OF_PAIRS else replicas])
-        for name, values in series.items()
-    }

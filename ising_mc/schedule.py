@@ -23,6 +23,7 @@ from ising_mc.isingspec import SamplingSpec
 from ising_mc.observables import PointResults, analyse
 from ising_mc.pilot import place_temperatures
 from ising_mc.reader import LARGEST_SEED
+from ising_mc.recallfile import write_recalls
 from ising_mc.resultfile import write_result
 from ising_mc.run import Stretch, advance, try_out, units_of
 from ising_mc.runspec import RunSpec
@@ -36,6 +37,7 @@ SEGMENT_BYTES = 1 << 27  # a segment is written at the latest when it has this m
 POLL_SECONDS = 0.1
 WRITERS: dict[str, Callable[..., None]] = {  # of runs that come to more than the results of a time series
     "anneal": write_annealing,
+    "hopfield": write_recalls,
 }
 
 

@@ -18,11 +18,12 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from ising_mc import exact
-from ising_mc.annealfile import is_annealing, read_annealing
+from ising_mc import exact, recalltables
+from ising_mc.annealfile import read_annealing
 from ising_mc.observables import NO, QUANTITIES
 from ising_mc.planning import Plan, SystemProgress
 from ising_mc.reader import LARGEST, LARGEST_SIDE, TEMPERATURE_RANGE
+from ising_mc.recallfile import kind_of, read_recalls
 from ising_mc.results import SystemResults, read_results
 from ising_mc.runspec import RunSpec
 from ising_mc.statistics import format_value
@@ -157,7 +158,8 @@ def show_results(out: Path, form: str = "table") -> None:
 
     Raises StoreError where the file cannot be read.
     """
-    if is_annealing(out):
+    kind = kind_of(out)
+    if kind == "anneal":
         _show_annealing(read_annealing(out), form)
         return
     systems = read_results(out, samples=form != "table")
@@ -165,6 +167,13 @@ def show_results(out: Path, form: str = "table") -> None:
         _show_csv(systems)
     elif form == "json":
         print(json.dumps({system.label: _as_json(system) for system in systems}, indent=1))
+    elif kind == "hopfield":
+        console = _console()
+        for system in systems:
+            console.print(system.title, soft_wrap=True, markup=False)
+            console.print(recalltables.results_table(system))
+        for line in recalltables.warnings_of(read_recalls(out)):
+            console.print(line, soft_wrap=True, markup=False)
     else:
         console, members = _console(), read_results(out, samples=True)
         for system in systems:
@@ -244,6 +253,23 @@ def _show_annealing(systems: Sequence[dict[str, Any]], form: str) -> None:
             console.print(line, soft_wrap=True, markup=False)
 
 
+def show_recalls(out: Path) -> None:
+    """Print what became of each recall of a file.
+
+    Raises StoreError where the file cannot be read.
+    """
+    console, systems = _console(), read_recalls(out)
+    for system in systems:
+        for t, T in enumerate(system["temperature"]):
+            console.print(f"{system['label']}, T = {T:g}", soft_wrap=True, markup=False)
+            console.print(recalltables.recalls_table(system, t))
+            left = system["recalls"]["outcome"].shape[1] - recalltables.MOST_RECALLS
+            if left > 0:
+                console.print(f"and {left} more in {out}", soft_wrap=True, markup=False)
+    for line in recalltables.warnings_of(systems):
+        console.print(line, soft_wrap=True, markup=False)
+
+
 def _tempering_line(label: str, members: Sequence[SystemResults]) -> str:
     """How temperatures were exchanged, over all samples of a disorder."""
     rates, trips, times = (
@@ -302,8 +328,8 @@ def _swap_warnings(label: str, members: Sequence[SystemResults]) -> list[str]:
             if rates[one] == 0:
                 broken[float(member.temperatures[one])] = float(member.temperatures[other])
     return [
-        f"warning: {label}: no swap between T = {one:g} and T = {other:g} was accepted: put temperatures between them, "
-        "or set tempering.ladder = 'auto' and raise num in grid.temperatures"
+        f"warning: {label}: no swap between T = {one:g} and T = {other:g} was accepted: raise num in "
+        "grid.temperatures, or narrow its ends, and set tempering.ladder = 'auto', which spreads temperatures evenly"
         for one, other in broken.items()
     ]
 

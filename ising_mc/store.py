@@ -153,6 +153,14 @@ class Store:
                     for word in range(-(-len(system["read"]) // LANES)):
                         self.progress[f"{label}/anneal/w{word:04d}"] = Progress(len(system["sweep"]))
                 return
+            if kind == "hopfield":  # nor to this
+                for label, system in file["systems"].items():
+                    self.result = int(file.attrs["sweeps"]), tuple(float(T) for T in system["temperature"])
+                    end = int(system.attrs["thermalization"]) + self.result[0]
+                    for T in self.result[1]:
+                        for word in range(-(-len(system["replica"]) // LANES)):
+                            self.progress[f"{label}/T{T!r}/w{word:04d}"] = Progress(end)
+                return
             for label, system in file["systems"].items():
                 self.result = int(file.attrs["sweeps"]), tuple(float(T) for T in system["temperature"])
                 done = np.asarray(system["final/done"])

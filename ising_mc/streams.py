@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ising_mc.kernels.bernoulli import BLOCK
 
 SAMPLER_VERSION = 2  # to be raised with any change of kernels, streams or choices that changes samples
-START, UPDATES, GRAPH, COUPLINGS, FIELDS, SWAPS, PAIRS = range(7)  # what a stream is for
+START, UPDATES, GRAPH, COUPLINGS, FIELDS, SWAPS, PAIRS, PATTERNS = range(8)  # what a stream is for
 
 
 def sequence(seed: int, system: str, temperature: float, word: int, purpose: int) -> np.random.SeedSequence:

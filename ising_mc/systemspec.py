@@ -104,7 +104,7 @@ def _maxcut(reader: Reader, data: GraphData | None) -> Couplings:
     """J = -w: the ground state has the largest weight between its two sides."""
     if data is None:
         raise SpecError("couplings.kind = 'maxcut' goes with lattice.kind = 'file': the graph whose bonds have weights")
-    if "field" in reader.tables and reader.get("field.B", 1.0) != 0:
+    if reader.get("field.B", 0.0) != 0 or reader.get("field.kind", "uniform") != "uniform":
         raise SpecError("couplings.kind = 'maxcut' has no field: take the table [field] out")
     values = -(np.ones(len(data.bonds)) if data.couplings is None else data.couplings)
     return Couplings("maxcut", file=FileValues(str(reader.get("lattice.path", "")), digest(values), values))

@@ -127,7 +127,7 @@ class TemperedSampler:
         inner.climb(self.ladder)
 
     def start(self, seed: int, system: str, temperature: float, word: int, start: str) -> None:
-        """Draw the first state; "mixed" starts even ladders up and the others at random, "mixed_pairs" pairs of them."""
+        """Draw the first state; "mixed" starts even ladders up and odd ones at random, "mixed_pairs" pairs of them."""
         key = f"{system} {KEY}"
         self.inner.start(seed, key, 0.0, word, "random")  # type: ignore[attr-defined]
         R, K = self.ladder.count, len(self.ladder.temperatures)

@@ -90,3 +90,54 @@ checkpoint_seconds = 60
 [algorithm]
 kind = "auto"                      # auto | metropolis | heat_bath
 """
+
+HOPFIELD = """\
+# Recall in a Hopfield network: H = -1/2 sum_ij J_ij s_i s_j - sum_i theta_i s_i, J learnt from patterns.
+# Run it, or go on with it:  ising-mc run FILE;  ising-mc recall FILE does the same and shows every recall.
+
+[run]
+# name = "my_run"                  # result file: results/<name>.h5; left out: the name of this file
+seed = 2026                        # left out: drawn, printed and recorded
+
+[model]
+kind = "hopfield"
+
+[network]
+units = [1024]                     # N, one or several
+load = [0.05, 0.1]                 # alpha = P/N of random patterns; or patterns = 51, a number; or a file:
+# patterns = "letters.npy"         # (P, N) of two values (.npy, .npz, .h5:dataset, .txt), or a folder of PNG pictures
+# threshold = 0.5                  # pictures: brighter units are +1
+rule = "hebb"                      # hebb | storkey | pseudo_inverse | clipped | covariance | file
+# bias = 0.0                       # mean of random patterns; the covariance rule takes it from each value
+# couplings = "J.npy"              # rule = "file": a matrix (N, N)
+# asymmetric = false               # file: allow a matrix that is not symmetric, whose energy may rise
+thresholds = 0.0                   # theta, a number, or a file of one value a unit
+update = "random"                  # random | sequential | synchronous
+samples = 4                        # independent sets of random patterns: a system each, averaged in results
+
+[cue]
+flip = 0.1                         # share of the units that is turned over; a list: one system each
+# blank = 0.5                      # share that is set at random; likewise
+# hidden = [32, 64]                # units 32 ... 63 are set at random, e.g. the lower half of 8 x 8 pictures
+# clamp = "none"                   # none | kept (units as they were are held) | a list of units
+# file = "cues.npy"                # your own cues: +1, -1, and 0 for a unit to be set at random
+
+[grid]
+temperatures = [0.0]               # above 0: heat bath
+replicas = 64                      # recalls, of one pattern after the other
+
+[schedule]
+max_sweeps = 100                   # T = 0: when recalls end that come to no fixed point or cycle
+# thermalization = 100             # with temperatures above 0, in place of max_sweeps
+# sweeps = 400
+measure_every = 1
+checkpoint_seconds = 60
+# assert_descent = false           # check at T = 0 that no energy rises
+
+[measure]
+retrieved = 0.9                    # overlap from which on a pattern counts as retrieved
+# all_overlaps = true              # with all patterns, each sweep; left out: where these are at most 10^7 numbers
+
+[algorithm]
+kernel = "auto"                    # auto | fields (kept) | patterns (no matrix of couplings) | signs (clipped, one bit)
+"""

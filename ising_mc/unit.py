@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from ising_mc.words import Sampler
+from ising_mc.words import Sampler, Series
 
 
 class Chosen(Protocol):
@@ -75,6 +75,10 @@ class Unit:
     def full_word(self) -> int:
         """Replicas of a word that is full."""
         raise NotImplementedError
+
+    def wanted(self, series: Series) -> Series:
+        """The series of the replicas that were asked for, without those of idle lanes."""
+        return series
 
     def sampler(self, seed: int, threads: int) -> Sampler:
         """Its sampler, not started as yet."""

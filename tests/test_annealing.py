@@ -317,7 +317,7 @@ REFUSED = {
     "no start": ({"anneal__from": None}, "anneal.from is missing"),
     "no list": (
         {"anneal__schedule": '"list"', "anneal__from": None, "anneal__to": None},
-        "anneal.temperatures is missing",
+        "anneal.temperatures must be a list",
     ),
     "shares": (
         {

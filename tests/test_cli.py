@@ -24,7 +24,7 @@ COMMANDS = sorted(main.commands)
 
 
 def test_the_commands() -> None:
-    assert set(COMMANDS) == {"init", "plan", "run", "status", "results", "plot", "exact", "validate"}
+    assert set(COMMANDS) == {"init", "plan", "run", "status", "results", "plot", "recall", "exact", "validate"}
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -99,7 +99,7 @@ def test_auto_takes_what_ends_lower() -> None:
 def test_auto_takes_the_heat_bath_where_metropolis_is_refused(system: System) -> None:
     choice = choose_to_anneal(system, 0.2, 64)
     assert choice.update == "heat_bath"
-    assert choice.reason.endswith("heat bath, because Metropolis cannot do it")
+    assert choice.reason.endswith("heat bath, because Metropolis does not reach all states here")
     with pytest.raises(ValueError, match="heat_bath"):
         choose_to_anneal(system, 0.2, 64, "metropolis")
 

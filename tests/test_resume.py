@@ -140,8 +140,11 @@ def test_signals_save_and_stop(
     shorter = killed_text("heat_bath")
     path, out = write(tmp_path, shorter), tmp_path / "run.h5"
     # slow motion: after each stretch of the first unit there is time for the signal
-    slow = "import ising_mc.run as r, time\nold = r._wanted\ndef _wanted(*a):\n    time.sleep(.1)\n    return old(*a)\n"
-    process = launch("run", path, "-o", out, program=slow + "r._wanted = _wanted")
+    slow = (
+        "import time\nfrom ising_mc.isingunits import SamplingUnit as unit\nold = unit.wanted\n"
+        "def wanted(*a):\n    time.sleep(.1)\n    return old(*a)\nunit.wanted = wanted"
+    )
+    process = launch("run", path, "-o", out, program=slow)
     sampling(process)
     time.sleep(0.3)
     process.send_signal(number)

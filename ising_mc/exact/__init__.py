@@ -14,6 +14,13 @@ from ising_mc.exact.hexagonal import (
     triangular_energy,
     triangular_specific_heat,
 )
+from ising_mc.exact.hopfield import (
+    hopfield_critical_load,
+    hopfield_ground_temperature,
+    hopfield_overlap,
+    hopfield_retrieval_temperature,
+    hopfield_spin_glass_temperature,
+)
 from ising_mc.exact.jets import Thermodynamics
 from ising_mc.exact.layers import MAX_LAYER, transfer_matrix
 from ising_mc.exact.mean_field import curie_weiss, mean_field_magnetization
@@ -40,6 +47,11 @@ __all__ = [
     "honeycomb_critical_temperature",
     "honeycomb_energy",
     "honeycomb_specific_heat",
+    "hopfield_critical_load",
+    "hopfield_ground_temperature",
+    "hopfield_overlap",
+    "hopfield_retrieval_temperature",
+    "hopfield_spin_glass_temperature",
     "kaufman",
     "mean_field_magnetization",
     "nishimori_energy_per_bond",

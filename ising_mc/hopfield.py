@@ -1,0 +1,315 @@
+"""The Hopfield network: H = -1/2 sum_ij J_ij s_i s_j - sum_i theta_i s_i, with couplings learnt from patterns.
+
+A `Network` says what is to be simulated, small and hashable; `learn` draws or reads its patterns and makes its
+couplings, `cues` the states that its recalls start from.
+"""
+
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ising_mc import rules, streams
+from ising_mc.graphfile import available_memory
+from ising_mc.ising import FileValues
+from ising_mc.kernels import recall
+from ising_mc.words import LANES
+
+FIELD_BITS = 29  # sum_j |J_ij| + |theta_i| < 2**29 units: twice a coupling is then added to a field within 32 bits
+INT16 = 2**15
+KEPT = 2  # networks that are kept in memory
+WHOLE = 1e-9  # a threshold that is so close to a whole number of units is one
+ORDERS = {"random": recall.RANDOM, "sequential": recall.SEQUENTIAL, "synchronous": recall.SYNCHRONOUS}
+WAYS = {"fields": recall.FIELDS, "patterns": recall.PATTERNS, "signs": recall.SIGNS}
+GIVEN = "file"  # the rule of couplings that are given
+PATTERN_SHARE = 1 / 12  # of N: up to so many patterns summing over them beats keeping all fields (benchmarks)
+Patterns = NDArray[np.int8]
+Floats = NDArray[np.float64]
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class GivenPatterns:
+    """Patterns (P, N) of +1 and -1 from a file; equal when their contents are.  shape: of each as a picture, if any."""
+
+    path: str
+    digest: str
+    values: Patterns = field(compare=False, repr=False)
+    shape: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Cue:
+    """Where recalls start: pattern k % P for recall k, of which a share is turned over and a share set at random.
+
+    flip, blank: shares of the units, exactly so many of them, drawn anew for each recall;  hidden: units first ...
+    last - 1, which are set at random as well;  clamp: "none", "kept" (all that are left as they were) or "units";
+    units: those that are left as they were and hold their value, where clamp is "units";  given: cues of the user in
+    place of all that, +1, -1, or 0 for a unit to be set at random.
+    """
+
+    flip: float = 0.0
+    blank: float = 0.0
+    hidden: tuple[int, int] = (0, 0)
+    clamp: str = "none"
+    units: tuple[int, ...] = ()
+    given: GivenPatterns | None = None
+
+    @property
+    def label(self) -> str:
+        """What tells it from other cues in names of systems."""
+        parts = [f"{name}{share:g}" for name, share in (("flip", self.flip), ("blank", self.blank)) if share]
+        return "_".join(parts) or "flip0"
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network of `units` units with `count` patterns, its rule, and how it recalls.
+
+    patterns: where given, else they are drawn with the mean `bias`;  thresholds: theta, one number, or one a unit in
+    `own_thresholds`;  given: couplings (N, N), for the rule "file";  update: a key of ORDERS;  sample: which set of
+    random patterns;  named_by_cue: whether its label tells the cue.
+    """
+
+    units: int
+    count: int
+    rule: str = "hebb"
+    bias: float = 0.0
+    patterns: GivenPatterns | None = None
+    thresholds: float = 0.0
+    own_thresholds: FileValues | None = None
+    given: FileValues | None = None
+    asymmetric: bool = False
+    update: str = "random"
+    cue: Cue = Cue()
+    sample: int | None = None
+    named_by_cue: bool = False
+
+    @property
+    def memory(self) -> str:
+        """The name of what is learnt, which networks with other cues share: N1024_P51."""
+        return f"N{self.units}_P{self.count}"
+
+    @property
+    def family(self) -> str:
+        """What samples have in common: N1024_P51."""
+        return f"{self.memory}_{self.cue.label}" if self.named_by_cue else self.memory
+
+    @property
+    def label(self) -> str:
+        """Name of the system in result files: N1024_P51_s003 for sample 3 of random patterns."""
+        return self.family + self._of_sample
+
+    @property
+    def _of_sample(self) -> str:
+        return "" if self.sample is None else f"_s{self.sample:03d}"
+
+    @property
+    def n_sites(self) -> int:
+        """Number of units N."""
+        return self.units
+
+    @property
+    def load(self) -> float:
+        """alpha = P/N."""
+        return self.count / self.units
+
+    @property
+    def learnt(self) -> "Network":
+        """The network that has the same couplings, whatever its cue."""
+        return Network(
+            self.units, self.count, self.rule, self.bias, self.patterns, self.thresholds, self.own_thresholds,
+            self.given, self.asymmetric, sample=self.sample,
+        )  # fmt: skip
+
+
+def draw_patterns(network: Network, seed: int) -> Patterns:
+    """The patterns (P, N) of a network, given or drawn: the same ones whenever and wherever they are asked for."""
+    if network.patterns is not None:
+        return network.patterns.values
+    label = network.memory + network._of_sample
+    rng = np.random.Generator(np.random.SFC64(streams.sequence(seed, label, 0.0, 0, streams.PATTERNS)))
+    up = (1 + network.bias) / 2
+    return np.where(rng.random((network.count, network.units), np.float32) < up, 1, -1).astype(np.int8)
+
+
+@dataclass(frozen=True, eq=False)
+class Synapses:
+    """Couplings and thresholds in whole units as `kernels.recall` wants them, and the patterns behind them.
+
+    way: how local fields are known;  net: J, patterns, signs, coupled, couplings, theta;  error: the most by which
+    rounding changes a local field.
+    """
+
+    way: int
+    unit: float
+    net: tuple[Array, ...]
+    patterns: Patterns
+    error: float = 0.0
+
+
+NO_J = np.zeros((0, 0), np.int16)
+NO_PATTERNS = np.zeros((0, 0), np.int16)
+NO_SIGNS = np.zeros((0, 0), np.uint64)
+NO_COUNTS = np.zeros(0, np.int32)
+
+
+@lru_cache(KEPT)
+def learn(network: Network, way: str, seed: int) -> Synapses:
+    """Learn the patterns of a network (`network.learnt`).
+
+    way: a key of WAYS, one that `refusal` does not refuse.  Raises ValueError where the patterns cannot be held.
+    """
+    patterns = draw_patterns(network, seed)
+    count, n = patterns.shape
+    theta = np.full(n, network.thresholds)
+    if network.own_thresholds is not None:
+        theta = network.own_thresholds.values
+    if way == "signs":
+        unit = np.sqrt(count) / n
+        sums = rules.hebb_sums(patterns)
+        coupled, positive = _bits(sums != 0), _bits(sums > 0)
+        couplings = np.count_nonzero(sums, axis=1).astype(np.int32)
+        return Synapses(
+            recall.SIGNS, unit, (NO_J, NO_PATTERNS, positive, coupled, couplings, _whole(theta, unit)), patterns
+        )
+    by_unit = np.ascontiguousarray(patterns.T, np.int16)
+    if network.rule == "hebb" and is_whole(theta, 1 / n):
+        J = rules.hebb_sums(patterns) if way == "fields" else NO_J
+        net = (J, by_unit, NO_SIGNS, NO_SIGNS, NO_COUNTS, _whole(theta, 1 / n))
+        return Synapses(WAYS[way], 1 / n, net, patterns)
+    given = network.given
+    real = given.values if given is not None else rules.couplings(network.rule, patterns, network.bias)
+    unit = 2.0 ** (np.frexp((np.abs(real).sum(axis=1) + np.abs(theta)).max())[1] - FIELD_BITS)
+    J = np.rint(real / unit).astype(np.int32)
+    h = np.rint(theta / unit).astype(np.int32)
+    error = float((np.abs(real - unit * J).sum(axis=1) + np.abs(theta - unit * h)).max())
+    # row i: what fields change by when unit i turns
+    net = (np.ascontiguousarray(J.T), NO_PATTERNS, NO_SIGNS, NO_SIGNS, NO_COUNTS, h)
+    return Synapses(recall.FIELDS, unit, net, patterns, error)
+
+
+def _bits(flags: NDArray[np.bool_]) -> NDArray[np.uint64]:
+    """Rows of flags as bits, (N, words)."""
+    n = flags.shape[1]
+    full = np.zeros((len(flags), -(-n // 64) * 64), np.uint8)
+    full[:, :n] = flags
+    return np.packbits(full, axis=1, bitorder="little").view(np.uint64)
+
+
+def is_whole(theta: Floats, unit: float) -> bool:
+    """Whether thresholds are whole numbers of a unit."""
+    return bool(np.all(np.abs(theta / unit - np.rint(theta / unit)) < WHOLE))
+
+
+def _whole(theta: Floats, unit: float) -> NDArray[np.int32]:
+    return np.rint(theta / unit).astype(np.int32)
+
+
+# --- which way ----------------------------------------------------------------------------------------------------
+
+
+def refusal(network: Network, way: str) -> str:
+    """Why local fields cannot be known in this way, or an empty string."""
+    rule = network.rule
+    theta = np.full(1, network.thresholds) if network.own_thresholds is None else network.own_thresholds.values
+    if way == "patterns":
+        if rule != "hebb":
+            return f"sums over patterns are Hebb's rule, not '{rule}'"
+        if not is_whole(theta, 1 / network.units):
+            return "thresholds there must be whole multiples of 1/N"
+    if way == "signs":
+        if rule != "clipped":
+            return f"couplings of one bit are those of the clipped rule, not of '{rule}'"
+        if not is_whole(theta, np.sqrt(network.count) / network.units):
+            return "thresholds there must be whole multiples of sqrt(P)/N"
+    if network.units * max(1, network.count) >= 2**FIELD_BITS and rule == "hebb":
+        return f"{network.count} patterns of {network.units} units take local fields of more than 32 bits"
+    needed, there = memory_needed(network, way), available_memory()
+    if needed > there:
+        what = f"{network.units} x {network.units} couplings" if way == "fields" else "they"
+        return f"{what} would take about {needed / 1e9:.3g} GB of memory, more than the {there / 1e9:.3g} GB available"
+    return ""
+
+
+def memory_needed(network: Network, way: str) -> int:
+    """Bytes that the couplings of a network and one word of recalls take, roughly, while they are made."""
+    n, count = network.units, network.count
+    lanes = LANES * n * 16
+    patterns = 7 * n * count
+    if way == "patterns":
+        return lanes + patterns
+    if way == "signs":
+        return lanes + patterns + 6 * n * n
+    return lanes + patterns + n * n * (3 if network.rule == "hebb" else 28)
+
+
+def choose(network: Network, way: str = "auto") -> tuple[str, str]:
+    """Resolve "auto": (a key of WAYS, why).
+
+    Raises ValueError where what is asked for cannot be done.
+    """
+    if way != "auto":
+        why_not = refusal(network, way)
+        if why_not:
+            raise ValueError(f"algorithm.kernel = '{way}' cannot do {network.label}: {why_not}")
+        return way, f"{WHAT[way]}, as asked"
+    for own in ("signs", "patterns", "fields"):
+        if own == "patterns" and network.load > PATTERN_SHARE and not refusal(network, "fields"):
+            continue
+        if not refusal(network, own):
+            return own, WHAT[own]
+    why_not = refusal(network, "fields")
+    if network.rule == "hebb":
+        raise ValueError(
+            f"{network.label}: {why_not}, and pattern space cannot be used: {refusal(network, 'patterns')}"
+        )
+    raise ValueError(
+        f"{network.label}: {why_not}; with rule = 'hebb', algorithm.kernel = 'patterns' needs no matrix of couplings"
+    )
+
+
+WHAT = {
+    "fields": "all local fields kept up to date",
+    "patterns": "local fields summed over patterns, without a matrix of couplings",
+    "signs": "couplings of one bit, counted 64 at a time",
+}
+
+
+# --- cues ---------------------------------------------------------------------------------------------------------
+
+
+def cues(network: Network, patterns: Patterns, rng: np.random.Generator, first: int, number: int) -> tuple[Array, ...]:
+    """Start states of recalls first ... first + number - 1, drawn from rng one after the other.
+
+    Returns (states (number, N) int8, patterns that are cued (number,), clamped units (number, N) bool).
+    """
+    cue, n = network.cue, network.units
+    cued = (np.arange(first, first + number)) % len(patterns)
+    states = patterns[cued].copy()
+    clamped = np.zeros((number, n), bool)
+    free = np.setdiff1d(np.arange(n), np.array(cue.units, np.int64))
+    for k in range(number):
+        if cue.given is not None:
+            own = cue.given.values[(first + k) % len(cue.given.values)]
+            blank = np.flatnonzero(own == 0)
+            states[k] = own
+            flipped = blank[:0]
+        else:
+            hidden = np.arange(*cue.hidden)
+            order = rng.permutation(np.setdiff1d(free, hidden))
+            flips, blanks = round(cue.flip * n), round(cue.blank * n)
+            flipped, blank = order[:flips], np.concatenate((order[flips : flips + blanks], hidden))
+        states[k, flipped] *= -1
+        states[k, blank] = 2 * rng.integers(0, 2, len(blank), dtype=np.int8) - 1
+        if cue.clamp == "kept":
+            clamped[k] = True
+            clamped[k, flipped] = clamped[k, blank] = False
+        elif cue.clamp == "units":
+            clamped[k, list(cue.units)] = True
+    if cue.given is not None:  # the pattern that is closest to the cue stands for it
+        cued = np.abs(cue.given.values[np.arange(first, first + number) % len(cue.given.values)].astype(np.int32)
+                      @ patterns.T.astype(np.int32)).argmax(axis=1)  # fmt: skip
+    return states, cued, clamped
