@@ -18,7 +18,7 @@ from ising_mc.kernels import recall
 from ising_mc.words import LANES
 
 FIELD_BITS = 29  # sum_j |J_ij| + |theta_i| < 2**29 units: twice a coupling is then added to a field within 32 bits
-INT16 = 2**15
+INT8 = 2**7
 KEPT = 2  # networks that are kept in memory
 WHOLE = 1e-9  # a threshold that is so close to a whole number of units is one
 ORDERS = {"random": recall.RANDOM, "sequential": recall.SEQUENTIAL, "synchronous": recall.SYNCHRONOUS}
@@ -139,19 +139,19 @@ def draw_patterns(network: Network, seed: int) -> Patterns:
 class Synapses:
     """Couplings and thresholds in whole units as `kernels.recall` wants them, and the patterns behind them.
 
-    way: how local fields are known;  net: J, patterns, signs, coupled, couplings, theta;  error: the most by which
+    way: how local fields are known;  net: as in `kernels.recall.recall`;  error: the most by which
     rounding changes a local field.
     """
 
     way: int
     unit: float
-    net: tuple[Array, ...]
+    net: tuple[Any, ...]
     patterns: Patterns
     error: float = 0.0
 
 
-NO_J = np.zeros((0, 0), np.int16)
-NO_PATTERNS = np.zeros((0, 0), np.int16)
+NO_J: NDArray[np.integer] = np.zeros((0, 0), np.int16)
+NO_PATTERNS = np.zeros((0, 0), np.int8)
 NO_SIGNS = np.zeros((0, 0), np.uint64)
 NO_COUNTS = np.zeros(0, np.int32)
 
@@ -172,13 +172,12 @@ def learn(network: Network, way: str, seed: int) -> Synapses:
         sums = rules.hebb_sums(patterns)
         coupled, positive = _bits(sums != 0), _bits(sums > 0)
         couplings = np.count_nonzero(sums, axis=1).astype(np.int32)
-        return Synapses(
-            recall.SIGNS, unit, (NO_J, NO_PATTERNS, positive, coupled, couplings, _whole(theta, unit)), patterns
-        )
-    by_unit = np.ascontiguousarray(patterns.T, np.int16)
+        net: tuple[Any, ...] = (NO_J, NO_PATTERNS, positive, coupled, couplings, _whole(theta, unit), np.int32(0))
+        return Synapses(recall.SIGNS, unit, net, patterns)
+    by_unit = padded(patterns)
     if network.rule == "hebb" and is_whole(theta, 1 / n):
-        J = rules.hebb_sums(patterns) if way == "fields" else NO_J
-        net = (J, by_unit, NO_SIGNS, NO_SIGNS, NO_COUNTS, _whole(theta, 1 / n))
+        J = _narrow(rules.hebb_sums(patterns)) if way == "fields" else NO_J
+        net = (J, by_unit, NO_SIGNS, NO_SIGNS, NO_COUNTS, _whole(theta, 1 / n), np.int32(count))
         return Synapses(WAYS[way], 1 / n, net, patterns)
     given = network.given
     real = given.values if given is not None else rules.couplings(network.rule, patterns, network.bias)
@@ -187,8 +186,21 @@ def learn(network: Network, way: str, seed: int) -> Synapses:
     h = np.rint(theta / unit).astype(np.int32)
     error = float((np.abs(real - unit * J).sum(axis=1) + np.abs(theta - unit * h)).max())
     # row i: what fields change by when unit i turns
-    net = (np.ascontiguousarray(J.T), NO_PATTERNS, NO_SIGNS, NO_SIGNS, NO_COUNTS, h)
+    net = (np.ascontiguousarray(J.T), NO_PATTERNS, NO_SIGNS, NO_SIGNS, NO_COUNTS, h, np.int32(0))
     return Synapses(recall.FIELDS, unit, net, patterns, error)
+
+
+def padded(patterns: Patterns) -> NDArray[np.int8]:
+    """Patterns by unit (N, P), with zeros up to a multiple of 64, so that loops over them have no remainder."""
+    count, n = patterns.shape
+    by_unit = np.zeros((n, -(-count // LANES) * LANES), np.int8)
+    by_unit[:, :count] = patterns.T
+    return by_unit
+
+
+def _narrow(J: NDArray[np.integer]) -> NDArray[np.integer]:
+    """Couplings in 8 bits where these hold them: they come from memory, row by row."""
+    return J.astype(np.int8) if int(np.abs(J).max(initial=0)) < INT8 else J
 
 
 def _bits(flags: NDArray[np.bool_]) -> NDArray[np.uint64]:
@@ -290,7 +302,8 @@ def cues(network: Network, patterns: Patterns, rng: np.random.Generator, first: 
     cued = (np.arange(first, first + number)) % len(patterns)
     states = patterns[cued].copy()
     clamped = np.zeros((number, n), bool)
-    free = np.setdiff1d(np.arange(n), np.array(cue.units, np.int64))
+    hidden = np.arange(*cue.hidden)
+    free = np.setdiff1d(np.arange(n), np.concatenate((np.array(cue.units, np.int64), hidden)))
     for k in range(number):
         if cue.given is not None:
             own = cue.given.values[(first + k) % len(cue.given.values)]
@@ -298,8 +311,7 @@ def cues(network: Network, patterns: Patterns, rng: np.random.Generator, first: 
             states[k] = own
             flipped = blank[:0]
         else:
-            hidden = np.arange(*cue.hidden)
-            order = rng.permutation(np.setdiff1d(free, hidden))
+            order = rng.permutation(free)
             flips, blanks = round(cue.flip * n), round(cue.blank * n)
             flipped, blank = order[:flips], np.concatenate((order[flips : flips + blanks], hidden))
         states[k, flipped] *= -1

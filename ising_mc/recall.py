@@ -36,14 +36,14 @@ class RecallSampler:
     ) -> None:  # fmt: skip
         self.network, self.synapses, self.threads = network, synapses, threads
         self.replicas, self.assert_descent = replicas, assert_descent
-        n, count = network.units, network.count
+        n = network.units
         self.scale = 2 * synapses.unit / temperature if temperature else 0.0
         way = synapses.way
         sums = np.int16 if n < INT16 else np.int32
         self._own = (
             np.ones((replicas, n), np.int32),
             np.zeros((replicas, n if way == kernel.FIELDS else 0), np.int32),
-            np.zeros((replicas, count if way == kernel.PATTERNS else 0), sums),
+            np.zeros((replicas, synapses.net[1].shape[1]), sums),
             np.zeros((replicas, -(-n // LANES) if way == kernel.SIGNS else 0), np.uint64),
         )
         self._order = np.zeros((replicas, n), np.int32)
@@ -53,7 +53,7 @@ class RecallSampler:
         self._cued: Array = np.zeros((replicas, n), np.int8)
         self._clamped: Array = np.zeros((replicas, n), bool)
         self.cued: Array = np.zeros(replicas, np.int64)
-        by_unit = np.ascontiguousarray(synapses.patterns.T, np.int16) if watch_all else np.zeros((n, 0), np.int16)
+        by_unit = np.ascontiguousarray(synapses.patterns.T) if watch_all else np.zeros((n, 0), np.int8)
         self._watched = by_unit
         self.record_bytes = (20 + 4 * by_unit.shape[1]) * replicas
         self._visits = 0
@@ -146,8 +146,9 @@ class RecallSampler:
 
     def _twice_energies(self) -> NDArray[np.int64]:
         way, net, own = self.synapses.way, self.synapses.net, self._own
+        work = np.zeros(self.network.units, np.int32)
         return np.array([
-            kernel.twice_the_energy(way, net, tuple(part[k] for part in own)) for k in range(self.replicas)
+            kernel.twice_the_energy(way, net, tuple(part[k] for part in own), work) for k in range(self.replicas)
         ])  # fmt: skip
 
     def _check(self, started: NDArray[np.int64], energies: NDArray[np.int64]) -> None:
@@ -158,9 +159,10 @@ class RecallSampler:
                 f"{self.network.label}: the energy of recall {k} rose by {steps[k, n] * self.synapses.unit / 2:g} in a "
                 "sweep at T = 0"
             )
-        followed = [part.copy() for part in self._own[1:]]
+        kept = self._own[1 + self.synapses.way]  # fields, sums over patterns, or packed spins
+        followed = kept.copy()
         kernel.fill(self.synapses.way, self.synapses.net, self._own)
-        if any(np.any(old != new) for old, new in zip(followed, self._own[1:], strict=True)):
+        if np.any(followed != kept):
             raise DescentError(f"{self.network.label}: local fields do not belong to the spins any more")
 
 

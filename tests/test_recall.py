@@ -51,16 +51,12 @@ class PlainRecall:
         n = len(self.s)
         if self.update != "random":
             return list(range(n))
-        if self.way == kernel.FIELDS and self.T == 0:
-            bits = (n - 1).bit_length()
-            keys = []
-            for j in range(0, n, 2):
-                word = self.draw()
-                keys += [(word & 0xFFFFFFFF) >> 1 >> bits << bits | j, word >> 32 >> 1 >> bits << bits | j + 1]
-            return np.argsort(keys[:n]).tolist()
-        order = list(range(n))
+        order, numbers = list(range(n)), []
         for last in range(n - 1, 0, -1):
-            k = (self.draw() >> 32) * (last + 1) >> 32
+            if not numbers:
+                bits = self.draw()
+                numbers = [bits & 0xFFFFFFFF, bits >> 32]
+            k = numbers.pop(0) * (last + 1) >> 32
             order[last], order[k] = order[k], order[last]
         return order
 
@@ -73,6 +69,8 @@ class PlainRecall:
 
     def sweep(self) -> int:
         turned = 0
+        if self.way == kernel.FIELDS and self.T == 0 and not any(self.turns(i) for i in np.flatnonzero(self.free)):
+            return 0
         if self.update == "synchronous":
             who = [i for i in self.order() if self.free[i] and self.turns(i)]
             self.s[who] *= -1

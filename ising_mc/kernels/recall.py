@@ -7,8 +7,7 @@ each unit that is not clamped once: in its order, in random order, or all at the
 
 There are three ways to know h_i:
 
-* ``FIELDS``: all h_j are kept; a visit costs O(1), a turn O(N).  At T = 0 the next unit to turn is looked for while the
-  fields change, so that units which stay as they are cost no visit of their own.
+* ``FIELDS``: all h_j are kept; a visit costs O(1), a turn O(N).
 * ``PATTERNS``: M_mu = sum_j xi_j^mu s_j are kept, and h_i = sum_mu xi_i^mu M_mu - P s_i (Hebb's rule, u = 1/N); a visit
   and a turn cost O(P), and there is no matrix of couplings.
 * ``SIGNS``: J_ij is +1, -1 or 0, a bit each, and h_i is counted, 64 couplings at a time.
@@ -24,10 +23,10 @@ from ising_mc.kernels.xoroshiro import next_bits
 FIELDS, PATTERNS, SIGNS = range(3)  # how local fields are known
 RANDOM, SEQUENTIAL, SYNCHRONOUS = range(3)  # the order of updates
 RUNNING, FIXED, CYCLE = range(3)  # where a recall stands; the last two end it
-NEVER = np.int32(2**31 - 1)  # the key of a unit that is not to be visited
+TOGETHER = 8  # recalls whose fields are made while a row of patterns is in the cache
 ZERO, ONE = np.uint64(0), np.uint64(1)
 _6, _63 = np.uint64(6), np.uint64(63)
-_11, _31, _32 = np.uint64(11), np.uint64(31), np.uint64(32)
+_11, _32 = np.uint64(11), np.uint64(32)
 LOW = np.uint64(0xFFFFFFFF)
 
 
@@ -39,38 +38,35 @@ def draw(generator):
 
 
 @jit_inline
-def local_field(way, i, net, own):
-    """h_i in units."""
-    _, patterns, signs, coupled, couplings, theta = net
-    spins, fields, sums, packed = own
-    if way == FIELDS:
-        return fields[i]
-    if way == PATTERNS:
-        total = np.int32(0)
-        for k in range(len(sums)):
-            total = np.int32(total + np.int32(np.int32(patterns[i, k]) * np.int32(sums[k])))
-        return np.int32(total - np.int32(np.int32(len(sums)) * spins[i]) + theta[i])
-    agree = ZERO
-    for w in range(len(packed)):
-        agree += popcount(coupled[i, w] & ~(signs[i, w] ^ packed[w]))
-    return np.int32(2 * np.int64(agree) - couplings[i] + theta[i])
+def add_row(fields, J, i, step):
+    """Add row i of the couplings, `step` times."""
+    for j in range(np.uint64(len(fields))):
+        fields[j] = np.int32(fields[j] + np.int32(step * np.int32(J[i, j])))
 
 
 @jit_inline
-def turn(way, i, net, own):
-    """Turn unit i over."""
-    J, patterns, _, _, _, _ = net
-    spins, fields, sums, packed = own
-    spins[i] = np.int32(-spins[i])
-    step = np.int32(2 * spins[i])
-    if way == FIELDS:
-        for j in range(len(fields)):
-            fields[j] = np.int32(fields[j] + np.int32(step * np.int32(J[i, j])))
-    elif way == PATTERNS:
-        for k in range(len(sums)):
-            sums[k] += sums.dtype.type(step * patterns[i, k])
-    else:
-        packed[np.uint64(i) >> _6] ^= ONE << (np.uint64(i) & _63)
+def product(patterns, i, sums):
+    """sum_mu xi_i^mu M_mu."""
+    total = np.int32(0)
+    for k in range(np.uint64(len(sums))):
+        total = np.int32(total + np.int32(np.int32(patterns[i, k]) * np.int32(sums[k])))
+    return total
+
+
+@jit_inline
+def add_unit(sums, patterns, i, step):
+    """Add the values of unit i in all patterns, `step` times."""
+    for k in range(np.uint64(len(sums))):
+        sums[k] += sums.dtype.type(step * np.int32(patterns[i, k]))
+
+
+@jit_inline
+def agreement(signs, coupled, couplings, i, packed):
+    """sum_j J_ij s_j of couplings of one bit."""
+    agree = ZERO
+    for w in range(np.uint64(len(packed))):
+        agree += popcount(coupled[i, w] & ~(signs[i, w] ^ packed[w]))
+    return np.int32(2 * np.int64(agree) - couplings[i])
 
 
 @jit_inline
@@ -83,128 +79,158 @@ def turns(spin, field, scale, generator):
     return uniform * (1.0 + np.exp(np.float64(cost) * scale)) < 1.0
 
 
-@jit_inline
+@jit
 def shuffle(order, generator):
-    """All units in random order (Fisher and Yates); a number below n from the upper 32 of 64 bits times n."""
-    for k in range(len(order)):
-        order[k] = k
+    """Random order (Fisher and Yates); a number below n is n times 32 random bits, two from each draw."""
+    bits, fresh = ZERO, True
     for last in range(len(order) - 1, 0, -1):
-        k = ((draw(generator) >> _32) * np.uint64(last + 1)) >> _32
+        bits = draw(generator) if fresh else bits >> _32
+        fresh = not fresh
+        k = ((bits & LOW) * np.uint64(last + 1)) >> _32
         order[last], order[k] = order[k], order[last]
 
 
-@jit_inline
-def next_unit(spins, fields, keys, after):
-    """The smallest key above `after` of a unit that would turn, or NEVER."""
-    best = NEVER
-    for j in range(len(keys)):
-        waits = np.int32(spins[j] * fields[j]) < 0 and keys[j] > after
-        best = min(best, keys[j] if waits else NEVER)
-    return best
+@jit
+def is_stable(spins, fields, clamped):
+    """Whether no unit that is free would turn at T = 0."""
+    free = np.int32(0)
+    for j in range(np.uint64(len(spins))):
+        against = np.int32(spins[j] * fields[j])  # its sign bit: the unit would turn
+        free |= np.int32(against & np.int32(clamped[j] - np.int32(1)))
+    return free >= 0
+
+
+# One loop for each way: a branch inside, or arrays taken out of tuples there, cost several times what a visit does.
 
 
 @jit
-def turn_and_look(row, spins, fields, keys, step, after):
-    """Add `step` times a row of couplings to the fields, and find the next unit at the same time."""
-    best = NEVER
-    for j in range(len(keys)):
-        field = np.int32(fields[j] + np.int32(step * np.int32(row[j])))
-        fields[j] = field
-        waits = np.int32(spins[j] * field) < 0 and keys[j] > after
-        best = min(best, keys[j] if waits else NEVER)
-    return best
-
-
-@jit_inline
-def set_keys(keys, clamped, in_order, generator):
-    """The order of a sweep: units are visited by increasing key, whose low bits are the number of the unit.
-
-    The bits above are random, or 0 for the units' own order.
-    """
-    low = np.uint64(number_mask(len(keys)))
-    for j in range(0, len(keys), 2):
-        bits = ZERO if in_order else draw(generator)
-        for k in range(j, min(j + 2, len(keys))):
-            own = (bits >> (_32 * np.uint64(k - j))) & LOW
-            keys[k] = NEVER if clamped[k] else np.int32(((own >> ONE) & ~low) | np.uint64(k))
-
-
-@jit_inline
-def number_mask(n):
-    """Ones in as many low bits as the numbers 0 ... n - 1 take; n <= 2**30."""
-    mask = 1
-    while mask < n - 1:
-        mask = 2 * mask + 1
-    return mask
-
-
-@jit
-def sweep_by_events(net, own, clamped, keys, in_order, generator):
-    """One sweep at T = 0 with all fields at hand: how many units turned."""
-    J = net[0]
-    spins, fields, _, _ = own
-    mask = np.int32(number_mask(len(keys)))
-    set_keys(keys, clamped, in_order, generator)
+def visit_fields(J, spins, fields, clamped, order, scale, generator):
+    """Visit all units in turn: how many turned."""
     turned = 0
-    key = next_unit(spins, fields, keys, np.int32(-1))
-    while key != NEVER:
-        i = key & mask
-        spins[i] = np.int32(-spins[i])
-        key = turn_and_look(J[i], spins, fields, keys, np.int32(2 * spins[i]), key)
-        turned += 1
+    for k in range(np.uint64(len(order))):
+        i = np.uint64(np.uint32(order[k]))
+        if not clamped[i] and turns(spins[i], fields[i], scale, generator):
+            spins[i] = np.int32(-spins[i])
+            add_row(fields, J, i, np.int32(2 * spins[i]))
+            turned += 1
+    return turned
+
+
+@jit
+def visit_patterns(patterns, theta, itself, spins, sums, clamped, order, scale, generator):
+    """The same."""
+    turned = 0
+    for k in range(np.uint64(len(order))):
+        i = np.uint64(np.uint32(order[k]))
+        if not clamped[i]:
+            h = np.int32(product(patterns, i, sums) - np.int32(itself * spins[i]) + theta[i])
+            if turns(spins[i], h, scale, generator):
+                spins[i] = np.int32(-spins[i])
+                add_unit(sums, patterns, i, np.int32(2 * spins[i]))
+                turned += 1
+    return turned
+
+
+@jit
+def visit_signs(signs, coupled, couplings, theta, spins, packed, clamped, order, scale, generator):
+    """The same."""
+    turned = 0
+    for k in range(np.uint64(len(order))):
+        i = np.uint64(np.uint32(order[k]))
+        if not clamped[i]:
+            h = np.int32(agreement(signs, coupled, couplings, i, packed) + theta[i])
+            if turns(spins[i], h, scale, generator):
+                spins[i] = np.int32(-spins[i])
+                packed[i >> _6] ^= ONE << (i & _63)
+                turned += 1
     return turned
 
 
 @jit
 def sweep_one_by_one(way, net, own, clamped, order, in_order, scale, generator):
-    """One sweep, unit after unit: how many turned."""
-    spins = own[0]
+    """One sweep, unit after unit: how many turned.  At a fixed point there is nothing to look at."""
+    J, patterns, signs, coupled, couplings, theta, itself = net
+    spins, fields, sums, packed = own
+    if way == FIELDS and scale == 0.0 and is_stable(spins, fields, clamped):
+        return 0
+    for k in range(np.uint64(len(order))):
+        order[k] = k
     if not in_order:
         shuffle(order, generator)
-    turned = 0
-    for i in order:
-        if not clamped[i] and turns(spins[i], local_field(way, i, net, own), scale, generator):
-            turn(way, i, net, own)
-            turned += 1
-    return turned
+    if way == FIELDS:
+        return visit_fields(J, spins, fields, clamped, order, scale, generator)
+    if way == PATTERNS:
+        return visit_patterns(patterns, theta, itself, spins, sums, clamped, order, scale, generator)
+    return visit_signs(signs, coupled, couplings, theta, spins, packed, clamped, order, scale, generator)
 
 
 @jit
-def sweep_at_once(way, net, own, clamped, turned_before, order, scale, generator):
+def local_fields(way, net, own, found):
+    """h_i of all units, in units, into found (N,)."""
+    _, patterns, signs, coupled, couplings, theta, itself = net
+    spins, fields, sums, packed = own
+    n = np.uint64(len(spins))
+    if way == FIELDS:
+        found[:] = fields
+    elif way == PATTERNS:
+        for i in range(n):
+            found[i] = np.int32(product(patterns, i, sums) - np.int32(itself * spins[i]) + theta[i])
+    else:
+        for i in range(n):
+            found[i] = np.int32(agreement(signs, coupled, couplings, i, packed) + theta[i])
+
+
+@jit
+def turn_over(way, i, net, own):
+    """Turn unit i."""
+    spins, fields, sums, packed = own
+    spins[i] = np.int32(-spins[i])
+    step = np.int32(2 * spins[i])
+    if way == FIELDS:
+        add_row(fields, net[0], i, step)
+    elif way == PATTERNS:
+        add_unit(sums, net[1], i, step)
+    else:
+        packed[i >> _6] ^= ONE << (i & _63)
+
+
+@jit
+def sweep_at_once(way, net, own, clamped, turned_before, work, scale, generator):
     """One synchronous sweep: (how many turned, whether it took back the sweep before).
 
-    turned_before: (N,) bool, who turned in the sweep before, and after it in this one.
+    turned_before: (N,) bool, who turned in the sweep before, and after it in this one;  work: (N,) int32.
     """
     spins = own[0]
+    local_fields(way, net, own, work)
     turned, same = 0, True
-    for i in range(len(spins)):
-        now = not clamped[i] and turns(spins[i], local_field(way, i, net, own), scale, generator)
+    for i in range(np.uint64(len(spins))):
+        now = not clamped[i] and turns(spins[i], work[i], scale, generator)
         same = same and now == turned_before[i]
         turned_before[i] = now
-        if now:
-            order[turned] = i
+    for i in range(np.uint64(len(spins))):
+        if turned_before[i]:
+            turn_over(way, i, net, own)
             turned += 1
-    for k in range(turned):
-        turn(way, order[k], net, own)
     return turned, same
 
 
 @jit
-def twice_the_energy(way, net, own):
-    """-2 E = sum_i s_i (h_i + theta_i), in units; with the other sign: 2 E."""
-    theta = net[5]
-    spins, _, sums, _ = own
+def twice_the_energy(way, net, own, work):
+    """2 E = -sum_i s_i (h_i + theta_i), in units; work: (N,) int32."""
+    spins, theta = own[0], net[5]
+    local_fields(way, net, own, work)
     total = np.int64(0)
-    if way == PATTERNS:  # sum_i s_i h_i = sum_mu M_mu^2 - P N + sum_i theta_i s_i
-        for k in range(len(sums)):
-            total += np.int64(sums[k]) * np.int64(sums[k])
-        total -= np.int64(len(sums)) * len(spins)
-        for i in range(len(spins)):
-            total += 2 * np.int64(theta[i]) * spins[i]
-        return -total
-    for i in range(len(spins)):
-        total += np.int64(spins[i]) * (np.int64(local_field(way, i, net, own)) + theta[i])
+    for i in range(np.uint64(len(spins))):
+        total += np.int64(spins[i]) * (np.int64(work[i]) + theta[i])
     return -total
+
+
+@jit
+def pattern_sums(patterns, spins, sums):
+    """M_mu = sum_i xi_i^mu s_i into sums (P,)."""
+    sums[:] = 0
+    for i in range(np.uint64(len(spins))):
+        add_unit(sums, patterns, i, spins[i])
 
 
 @jit
@@ -212,7 +238,7 @@ def recall_one(way, update, net, own, cued, watched, clamped, order, turned_befo
                energies, overlaps, turned, all_overlaps):  # fmt: skip
     """Sweep one recall, and note what it is after every `every` sweeps.
 
-    cued: (N,) int8, the pattern with which it is compared;  watched: (N, P) int16, patterns whose overlaps are all
+    cued: (N,) int8, the pattern with which it is compared;  watched: (N, P) int8, patterns whose overlaps are all
     noted, or (N, 0);  progress: (2,) int64, RUNNING, FIXED or CYCLE, and how many sweeps were done.
     Filled here: energies (records,) int64, 2 E in units;  overlaps (records,), sum_i xi_i s_i;  turned (records,),
     units that turned since the record before;  all_overlaps (records, P) int32.
@@ -227,8 +253,6 @@ def recall_one(way, update, net, own, cued, watched, clamped, order, turned_befo
             again = False
             if update == SYNCHRONOUS:
                 now, again = sweep_at_once(way, net, own, clamped, turned_before, order, scale, generator)
-            elif way == FIELDS and scale == 0.0:
-                now = sweep_by_events(net, own, clamped, order, in_order, generator)
             else:
                 now = sweep_one_by_one(way, net, own, clamped, order, in_order, scale, generator)
             count += now
@@ -240,13 +264,13 @@ def recall_one(way, update, net, own, cued, watched, clamped, order, turned_befo
             energies[n], overlaps[n] = energies[n - 1], overlaps[n - 1]
             all_overlaps[n] = all_overlaps[n - 1]
             continue
-        energies[n] = twice_the_energy(way, net, own)
+        energies[n] = twice_the_energy(way, net, own, order)
         total = np.int64(0)
-        for i in range(len(spins)):
+        for i in range(np.uint64(len(spins))):
             total += cued[i] * spins[i]
-            for k in range(watched.shape[1]):
-                all_overlaps[n, k] += np.int32(watched[i, k] * spins[i])
         overlaps[n] = total
+        if watched.shape[1]:
+            pattern_sums(watched, spins, all_overlaps[n])
 
 
 @jit_parallel
@@ -254,9 +278,10 @@ def recall(way, update, net, lanes, cued, watched, clamped, order, turned_before
            energies, overlaps, turned, all_overlaps):  # fmt: skip
     """`recall_one` for each of many recalls, (recalls, ...) each; how threads share them changes nothing.
 
-    net: J (N, N) with row i what the fields change by when unit i turns up from 0, patterns (N, P) int16, signs and
-    coupled (N, words) uint64, couplings (N,) int32 of each unit, theta (N,) int32, those that `way` does not need
-    empty;  lanes: spins and fields (recalls, N) int32, sums (recalls, P), packed (recalls, words).
+    net: J (N, N) with row i what the fields change by when unit i turns up from 0, patterns (N, P) int8 with zeros up
+    to a multiple of 64, signs and coupled (N, words) uint64, couplings (N,) int32 of each unit, theta (N,) int32, those
+    that `way` does not need empty, and `itself`, the number of patterns;  lanes: spins and fields (recalls, N) int32,
+    sums (recalls, P), packed (recalls, words).
     """
     spins, fields, sums, packed = lanes
     for k in prange(len(spins)):
@@ -268,45 +293,32 @@ def recall(way, update, net, lanes, cued, watched, clamped, order, turned_before
 
 
 @jit
-def pattern_sums(patterns, spins):
-    """M_mu = sum_i xi_i^mu s_i."""
-    sums = np.zeros(patterns.shape[1], np.int32)
-    for i in range(len(spins)):
-        s = spins[i]
-        for m in range(len(sums)):
-            sums[m] = np.int32(sums[m] + np.int32(s * np.int32(patterns[i, m])))
-    return sums
-
-
-@jit
 def fill(way, net, lanes):
     """Fields, sums and packed spins of recalls from their spins; fields by Hebb's rule where there are patterns."""
-    J, patterns, _, _, _, theta = net
+    J, patterns, _, _, _, theta, itself = net
     spins, fields, sums, packed = lanes
-    n = spins.shape[1]
-    if way == FIELDS and len(patterns):
-        for k in range(len(spins)):
-            own = spins[k], fields[k], pattern_sums(patterns, spins[k]), packed[k]
-            for i in range(n):
-                fields[k, i] = local_field(PATTERNS, i, net, own)
-    elif way == FIELDS:
+    n = np.uint64(spins.shape[1])
+    if way == FIELDS and len(patterns) == 0:
         for k in range(len(spins)):
             fields[k] = theta
-        for i in range(n):
-            row = J[i]
+        for i in range(n):  # all recalls with one row, while it is in the cache
             for k in range(len(spins)):
-                s = spins[k, i]
-                for j in range(n):
-                    fields[k, j] = np.int32(fields[k, j] + np.int32(s * np.int32(row[j])))
-    elif way == PATTERNS:
-        for k in range(len(spins)):
-            sums[k] = pattern_sums(patterns, spins[k])
-    else:
+                add_row(fields[k], J, i, spins[k, i])
+    elif way == SIGNS:
         packed[:] = ZERO
         for k in range(len(spins)):
             for i in range(n):
                 if spins[k, i] > 0:
-                    packed[k, np.uint64(i) >> _6] |= ONE << (np.uint64(i) & _63)
+                    packed[k, i >> _6] |= ONE << (i & _63)
+    else:
+        for first in range(0, len(spins), TOGETHER):
+            last = min(first + TOGETHER, len(spins))
+            for k in range(first, last):
+                pattern_sums(patterns, spins[k], sums[k])
+            for i in range(n if way == FIELDS else ZERO):
+                for k in range(first, last):
+                    h = product(patterns, i, sums[k]) - np.int32(itself * spins[k, i])
+                    fields[k, i] = np.int32(h + theta[i])
 
 
 @jit
