@@ -24,7 +24,8 @@ WHOLE = 1e-9  # a threshold that is so close to a whole number of units is one
 ORDERS = {"random": recall.RANDOM, "sequential": recall.SEQUENTIAL, "synchronous": recall.SYNCHRONOUS}
 WAYS = {"fields": recall.FIELDS, "patterns": recall.PATTERNS, "signs": recall.SIGNS}
 GIVEN = "file"  # the rule of couplings that are given
-PATTERN_SHARE = 1 / 12  # of N: up to so many patterns summing over them beats keeping all fields (benchmarks)
+PATTERN_SHARE, PATTERN_UNITS = 0.03, 4096  # up to so many patterns, of N, and from so many units on, sums over
+# patterns are faster than all fields kept (benchmarks/HOPFIELD.md)
 Patterns = NDArray[np.int8]
 Floats = NDArray[np.float64]
 Array = NDArray[Any]
@@ -269,7 +270,8 @@ def choose(network: Network, way: str = "auto") -> tuple[str, str]:
             raise ValueError(f"algorithm.kernel = '{way}' cannot do {network.label}: {why_not}")
         return way, f"{WHAT[way]}, as asked"
     for own in ("signs", "patterns", "fields"):
-        if own == "patterns" and network.load > PATTERN_SHARE and not refusal(network, "fields"):
+        sums_win = network.load <= PATTERN_SHARE and network.units >= PATTERN_UNITS
+        if own == "patterns" and not sums_win and not refusal(network, "fields"):
             continue
         if not refusal(network, own):
             return own, WHAT[own]

@@ -476,7 +476,8 @@ def test_capacities(rule: str, load: float, flip: float, low: float, high: float
 
 
 def test_which_way() -> None:
-    assert choose(Network(1000, 20))[0] == "patterns"
+    assert choose(Network(5000, 100))[0] == "patterns"
+    assert choose(Network(1000, 20))[0] == "fields"
     assert choose(Network(1000, 200))[0] == "fields"
     assert choose(Network(1000, 20, "clipped"))[0] == "signs"
     assert choose(Network(1000, 20, "storkey"))[0] == "fields"
