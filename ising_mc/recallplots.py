@@ -25,6 +25,7 @@ def draw(out: Any, names: Sequence[str]) -> Figure:
     Raises ValueError for an unknown panel, or one that the file has nothing for; StoreError where it cannot be read.
     """
     results, systems = read_results(out), read_recalls(out)
+    results.sort(key=lambda system: (int(system.facts["units"]), float(system.facts["load"])))
     there = [name for name, panel in PANELS.items() if panel.has(results, systems)]
     for name in names:
         if name not in there:
@@ -113,8 +114,8 @@ def _phases(axes: Axes, results: Sequence[SystemResults], systems: Any) -> None:
         (exact.hopfield_ground_temperature, "T_c: lowest free energy below", "--"),
     ):
         axes.plot(alpha, function(alpha), style, color="0.3", lw=1.2, label=label)
-    axes.set(xlabel="load alpha = P/N", ylabel="temperature T")
-    axes.legend(fontsize=7, frameon=False)
+    axes.set(xlabel="load alpha = P/N", ylabel="temperature T", ylim=(0, 1.75))
+    axes.legend(fontsize=7, frameon=False, loc="upper left")
 
 
 def _basins(axes: Axes, results: Sequence[SystemResults], systems: Any) -> None:
@@ -135,9 +136,10 @@ def _basins(axes: Axes, results: Sequence[SystemResults], systems: Any) -> None:
 
 def _descent(axes: Axes, results: Sequence[SystemResults], systems: list[dict[str, Any]]) -> None:
     system = max(systems, key=lambda own: float(np.ptp(own["energy"][0], axis=1).mean()))  # where most goes on
-    energy = np.concatenate((system["recalls"]["cue_energy"][0][:, None], system["energy"][0]), axis=1)
-    n = float(system["facts"]["units"])
-    sweeps = np.concatenate(([0], system["sweep"]))
+    energy, sweeps, n = system["energy"][0], system["sweep"], float(system["facts"]["units"])
+    if not system["facts"]["thermalization"]:
+        energy = np.concatenate((system["recalls"]["cue_energy"][0][:, None], energy), axis=1)
+        sweeps = np.concatenate(([0], sweeps))
     last = int(np.max(np.flatnonzero(np.any(energy != energy[:, -1:], axis=0)), initial=0)) + 3
     for own in energy[:MOST_CURVES, :last]:
         axes.plot(sweeps[:last], own / n, color="C0", lw=0.8, alpha=0.5)
