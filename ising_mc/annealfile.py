@@ -11,7 +11,6 @@
         cut(read)                                              of maxcut
 """
 
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -26,9 +25,8 @@ from ising_mc.ising import System, realize
 from ising_mc.isingspec import AnnealSpec
 from ising_mc.isingunits import AnnealUnit
 from ising_mc.observables import Quantity
-from ising_mc.resultfile import CONVENTIONS, Source, describe, sync_and_rename, why_not
-from ising_mc.results import SCHEMA_VERSION, StoreError, damage_told, open_result
-from ising_mc.streams import SAMPLER_VERSION
+from ising_mc.resultfile import Source, describe, sync_and_rename, why_not, write_header
+from ising_mc.results import StoreError, damage_told, open_result
 from ising_mc.words import unpack
 
 BINS = 50  # of real energies
@@ -50,18 +48,7 @@ def write_annealing(
     lines = ["# system, energy, spins in the order of the sites (from 0)\n"]
     try:
         with h5py.File(partial, "w") as file:
-            file.attrs.update(
-                Conventions=CONVENTIONS,
-                schema_version=SCHEMA_VERSION,
-                sampler_version=SAMPLER_VERSION,
-                identity=json.dumps(spec.identity()),
-                run_file=spec.text,
-                seed=source.seed,
-                sweeps=spec.sweeps,
-                kind="anneal",
-            )
-            for name, values in attributes.items():
-                file.create_group(name).attrs.update(values)
+            write_header(file, spec, source.seed, attributes, kind=spec.kind)
             for system in spec.systems:
                 group = file.create_group(f"systems/{system.label}")
                 own = [unit for unit in units if unit.system == system]

@@ -60,6 +60,15 @@ def _threads(command: Callable[..., Any]) -> Callable[..., Any]:
     return option(command)
 
 
+def _execution(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options of commands that run something, and the context, which they end."""
+    limit = click.option(
+        "--time-limit", type=click.FloatRange(min=0), metavar="S", help="Save and stop after S seconds."
+    )
+    quiet = click.option("--quiet", is_flag=True, help="No progress and no table.")
+    return _threads(limit(quiet(click.pass_context(command))))
+
+
 def available_threads() -> int:
     """Threads that this process may use: SLURM_CPUS_PER_TASK, or the cores it is bound to."""
     granted = os.environ.get("SLURM_CPUS_PER_TASK", "")
@@ -100,10 +109,7 @@ def plan(file: Path, output: Path | None, threads: int | None) -> None:
 
 @main.command()
 @_run_file
-@_threads
-@click.option("--time-limit", type=click.FloatRange(min=0), metavar="S", help="Save and stop after S seconds.")
-@click.option("--quiet", is_flag=True, help="No progress and no table.")
-@click.pass_context
+@_execution
 def run(
     ctx: click.Context, file: Path, output: Path | None, threads: int | None, time_limit: float | None, quiet: bool
 ) -> None:
@@ -138,10 +144,7 @@ def _execute(
 
 @main.command()
 @_run_file
-@_threads
-@click.option("--time-limit", type=click.FloatRange(min=0), metavar="S", help="Save and stop after S seconds.")
-@click.option("--quiet", is_flag=True, help="No progress and no table.")
-@click.pass_context
+@_execution
 def recall(
     ctx: click.Context, file: Path, output: Path | None, threads: int | None, time_limit: float | None, quiet: bool
 ) -> None:

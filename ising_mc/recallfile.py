@@ -15,7 +15,6 @@
         results/X(temperature), X_error (from sample to sample), X_recall_error (the part that recalls make)
 """
 
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -31,9 +30,8 @@ from ising_mc.recall import RecallSampler
 from ising_mc.recallresults import QUANTITIES, TIME_SERIES, Recalls, Value, analyse, outcome, over_samples
 from ising_mc.recallspec import RecallSpec
 from ising_mc.recallunits import RecallUnit
-from ising_mc.resultfile import CONVENTIONS, Source, sync_and_rename, why_not
-from ising_mc.results import SCHEMA_VERSION, StoreError, damage_told, open_result
-from ising_mc.streams import SAMPLER_VERSION
+from ising_mc.resultfile import Source, sync_and_rename, why_not, write_header
+from ising_mc.results import StoreError, damage_told, open_result
 
 ENDED = {RUNNING: "max_sweeps", FIXED: "fixed_point", CYCLE: "cycle"}
 MOST_STATES = 1 << 26  # spins of all recalls of a network that are stored
@@ -50,13 +48,7 @@ def write_recalls(
     partial = out.with_name(out.name + ".tmp")
     try:
         with h5py.File(partial, "w") as file:
-            file.attrs.update(
-                Conventions=CONVENTIONS, schema_version=SCHEMA_VERSION, sampler_version=SAMPLER_VERSION,
-                identity=json.dumps(spec.identity()), run_file=spec.text, seed=source.seed, sweeps=spec.sweeps,
-                kind="hopfield", retrieved=spec.retrieved,
-            )  # fmt: skip
-            for name, values in attributes.items():
-                file.create_group(name).attrs.update(values)
+            write_header(file, spec, source.seed, attributes, kind=spec.kind, retrieved=spec.retrieved)
             families: dict[str, list[list[dict[str, Value]]]] = {}
             for network in spec.systems:
                 own = [unit for unit in units if unit.system == network]

@@ -51,6 +51,7 @@ from ising_mc.observables import (
 )
 from ising_mc.observers import OF_PAIRS
 from ising_mc.results import SCHEMA_VERSION, StoreError, described, first_line
+from ising_mc.runspec import RunSpec
 from ising_mc.streams import SAMPLER_VERSION
 from ising_mc.words import LANES, Series, State
 
@@ -96,17 +97,7 @@ def write_result(
     partial = out.with_name(out.name + ".tmp")
     try:
         with h5py.File(partial, "w") as file:
-            file.attrs.update(
-                Conventions=CONVENTIONS,
-                schema_version=SCHEMA_VERSION,
-                sampler_version=SAMPLER_VERSION,
-                identity=json.dumps(spec.identity()),
-                run_file=spec.text,
-                seed=source.seed,
-                sweeps=spec.sweeps,
-            )
-            for name, values in attributes.items():
-                file.create_group(name).attrs.update(values)
+            write_header(file, spec, source.seed, attributes)
             own: dict[str, list[SamplingUnit]] = {}
             for unit in units:
                 own.setdefault(unit.system.label, []).append(unit)
@@ -128,6 +119,24 @@ def write_result(
         ) from error
     finally:
         partial.unlink(missing_ok=True)  # nothing is there where the renaming was reached
+
+
+def write_header(
+    file: h5py.File, spec: RunSpec, seed: int, attributes: dict[str, dict[str, Any]], **more: Any
+) -> None:  # fmt: skip
+    """What all result files begin with; attributes: of /provenance and /timings;  more: attributes of the file."""
+    file.attrs.update(
+        Conventions=CONVENTIONS,
+        schema_version=SCHEMA_VERSION,
+        sampler_version=SAMPLER_VERSION,
+        identity=json.dumps(spec.identity()),
+        run_file=spec.text,
+        seed=seed,
+        sweeps=spec.sweeps,
+        **more,
+    )
+    for name, values in attributes.items():
+        file.create_group(name).attrs.update(values)
 
 
 class _Point(NamedTuple):
