@@ -29,6 +29,7 @@ from ising_mc.words import (
 MOST_BANDS = 16
 MOST_CLASSES = 128  # of sites, that a byte can tell beside the spin
 NO_CLASSES = np.zeros(0, np.uint8)
+APART = 64  # words between what threads write, so that they share no cache line
 MOST_DEGREE = 64  # of a table of neighbours that is filled up
 BAND_SITES = 1 << 12  # sites that are worth a band of their own
 Array = NDArray[Any]
@@ -281,8 +282,8 @@ class WolffSampler(ClusterSampler):
         self.threads = min(threads, replicas)
         self.rows = np.zeros((LANES, tables.n + 1), np.uint8)
         self.works = (
-            np.zeros((self.threads, wolff.DRAWN // 2), np.uint64),
-            np.zeros((self.threads, tables.n + 2 + 2 * int(wolff.AHEAD)), np.uint32),
+            np.zeros((self.threads, wolff.DRAWN // 2 + APART), np.uint64),
+            np.zeros((self.threads, tables.n + 2 + 2 * int(wolff.AHEAD) + APART), np.uint32),
             np.zeros((self.threads, tables.n + 1 if tables.frustrated else 0), np.uint8),
         )
 

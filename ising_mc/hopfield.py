@@ -19,6 +19,7 @@ from ising_mc.words import LANES
 
 FIELD_BITS = 29  # sum_j |J_ij| + |theta_i| < 2**29 units: twice a coupling is then added to a field within 32 bits
 INT8 = 2**7
+COARSE = 1e-3  # of the scatter of local fields: by more rounding must not change them
 KEPT = 2  # networks that are kept in memory
 WHOLE = 1e-9  # a threshold that is so close to a whole number of units is one
 ORDERS = {"random": recall.RANDOM, "sequential": recall.SEQUENTIAL, "synchronous": recall.SYNCHRONOUS}
@@ -43,7 +44,7 @@ class GivenPatterns:
 
 @dataclass(frozen=True)
 class Cue:
-    """Where recalls start: pattern k % P for recall k, of which a share is turned over and a share set at random.
+    """Where recalls start: a pattern, of which a share is turned over and a share set at random.
 
     flip, blank: shares of the units, exactly so many of them, drawn anew for each recall;  hidden: units first ...
     last - 1, which are set at random as well;  clamp: "none", "kept" (all that are left as they were) or "units";
@@ -108,6 +109,11 @@ class Network:
         return "" if self.sample is None else f"_s{self.sample:03d}"
 
     @property
+    def streams_label(self) -> str:
+        """What keys the random numbers of its recalls; unlike the label it always tells the cue."""
+        return f"{self.memory}_{self.cue.label}{self._of_sample}"
+
+    @property
     def n_sites(self) -> int:
         """Number of units N."""
         return self.units
@@ -133,7 +139,7 @@ def draw_patterns(network: Network, seed: int) -> Patterns:
     label = network.memory + network._of_sample
     rng = np.random.Generator(np.random.SFC64(streams.sequence(seed, label, 0.0, 0, streams.PATTERNS)))
     up = (1 + network.bias) / 2
-    return np.where(rng.random((network.count, network.units), np.float32) < up, 1, -1).astype(np.int8)
+    return 2 * (rng.random((network.count, network.units), np.float32) < up).astype(np.int8) - 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -182,13 +188,31 @@ def learn(network: Network, way: str, seed: int) -> Synapses:
         return Synapses(WAYS[way], 1 / n, net, patterns)
     given = network.given
     real = given.values if given is not None else rules.couplings(network.rule, patterns, network.bias)
-    unit = 2.0 ** (np.frexp((np.abs(real).sum(axis=1) + np.abs(theta)).max())[1] - FIELD_BITS)
+    unit = _unit(real, theta)
     J = np.rint(real / unit).astype(np.int32)
     h = np.rint(theta / unit).astype(np.int32)
     error = float((np.abs(real - unit * J).sum(axis=1) + np.abs(theta - unit * h)).max())
+    if error > COARSE * float(np.sqrt((real**2).sum(axis=1)).max()):
+        raise ValueError(
+            f"{network.label}: thresholds of up to {np.abs(theta).max():.3g} leave no digits to the couplings; beyond "
+            f"{np.abs(real).sum(axis=1).max():.3g}, the sum of |J_ij|, a unit does not depend on the others anyway"
+        )
     # row i: what fields change by when unit i turns
     net = (np.ascontiguousarray(J.T), NO_PATTERNS, NO_SIGNS, NO_SIGNS, NO_COUNTS, h, np.int32(0))
     return Synapses(recall.FIELDS, unit, net, patterns, error)
+
+
+def _unit(real: Floats, theta: Floats) -> float:
+    """The unit of couplings and thresholds: one that they are whole multiples of, if it is found, else a power of two.
+
+    In the first case fields of 0 are exactly 0.
+    """
+    largest = float((np.abs(real).sum(axis=1) + np.abs(theta)).max())
+    coupled = np.abs(real[real != 0])
+    for unit in (1 / len(real), float(coupled.min(initial=np.inf))):
+        if largest / unit < 2**FIELD_BITS and is_whole(real, unit) and is_whole(theta, unit):
+            return unit
+    return float(2.0 ** (np.frexp(largest)[1] - FIELD_BITS))
 
 
 def padded(patterns: Patterns) -> NDArray[np.int8]:
@@ -213,7 +237,7 @@ def _bits(flags: NDArray[np.bool_]) -> NDArray[np.uint64]:
 
 
 def is_whole(theta: Floats, unit: float) -> bool:
-    """Whether thresholds are whole numbers of a unit."""
+    """Whether numbers are whole multiples of a unit."""
     return bool(np.all(np.abs(theta / unit - np.rint(theta / unit)) < WHOLE))
 
 
@@ -224,8 +248,8 @@ def _whole(theta: Floats, unit: float) -> NDArray[np.int32]:
 # --- which way ----------------------------------------------------------------------------------------------------
 
 
-def refusal(network: Network, way: str) -> str:
-    """Why local fields cannot be known in this way, or an empty string."""
+def refusal(network: Network, way: str, copies: int = 1) -> str:
+    """Why local fields cannot be known in this way, or an empty string; copies: networks in memory at a time."""
     rule = network.rule
     theta = np.full(1, network.thresholds) if network.own_thresholds is None else network.own_thresholds.values
     if way == "patterns":
@@ -238,9 +262,18 @@ def refusal(network: Network, way: str) -> str:
             return f"couplings of one bit are those of the clipped rule, not of '{rule}'"
         if not is_whole(theta, np.sqrt(network.count) / network.units):
             return "thresholds there must be whole multiples of sqrt(P)/N"
-    if network.units * max(1, network.count) >= 2**FIELD_BITS and rule == "hebb":
-        return f"{network.count} patterns of {network.units} units take local fields of more than 32 bits"
-    needed, there = memory_needed(network, way), available_memory()
+    if rule in rules.INTEGER_RULES:
+        most, unit = network.units, np.sqrt(network.count) / network.units
+        if rule == "hebb":
+            most, unit = network.units * network.count, 1 / network.units
+        if most >= 2**FIELD_BITS:
+            return f"{network.count} patterns of {network.units} units take local fields of more than 32 bits"
+        if most + np.abs(theta).max() / unit >= 2**FIELD_BITS:
+            return (
+                f"thresholds of up to {np.abs(theta).max():.3g} are too large; beyond {most * unit:.3g} here a unit "
+                "does not depend on the others anyway"
+            )
+    needed, there = copies * memory_needed(network, way), available_memory()
     if needed > there:
         what = f"{network.units} x {network.units} couplings" if way == "fields" else "they"
         return f"{what} would take about {needed / 1e9:.3g} GB of memory, more than the {there / 1e9:.3g} GB available"
@@ -251,7 +284,7 @@ def memory_needed(network: Network, way: str) -> int:
     """Bytes that the couplings of a network and one word of recalls take, roughly, while they are made."""
     n, count = network.units, network.count
     lanes = LANES * n * 16
-    patterns = 7 * n * count
+    patterns = 10 * n * count
     if way == "patterns":
         return lanes + patterns
     if way == "signs":
@@ -259,23 +292,23 @@ def memory_needed(network: Network, way: str) -> int:
     return lanes + patterns + n * n * (3 if network.rule == "hebb" else 28)
 
 
-def choose(network: Network, way: str = "auto") -> tuple[str, str]:
-    """Resolve "auto": (a key of WAYS, why).
+def choose(network: Network, way: str = "auto", copies: int = 1) -> tuple[str, str]:
+    """Resolve "auto": (a key of WAYS, why); copies: networks in memory at a time.
 
     Raises ValueError where what is asked for cannot be done.
     """
     if way != "auto":
-        why_not = refusal(network, way)
+        why_not = refusal(network, way, copies)
         if why_not:
             raise ValueError(f"algorithm.kernel = '{way}' cannot do {network.label}: {why_not}")
         return way, f"{WHAT[way]}, as asked"
     for own in ("signs", "patterns", "fields"):
         sums_win = network.load <= PATTERN_SHARE and network.units >= PATTERN_UNITS
-        if own == "patterns" and not sums_win and not refusal(network, "fields"):
+        if own == "patterns" and not sums_win and not refusal(network, "fields", copies):
             continue
-        if not refusal(network, own):
+        if not refusal(network, own, copies):
             return own, WHAT[own]
-    why_not = refusal(network, "fields")
+    why_not = refusal(network, "fields", copies)
     if network.rule == "hebb":
         raise ValueError(
             f"{network.label}: {why_not}, and pattern space cannot be used: {refusal(network, 'patterns')}"
@@ -295,13 +328,20 @@ WHAT = {
 # --- cues ---------------------------------------------------------------------------------------------------------
 
 
-def cues(network: Network, patterns: Patterns, rng: np.random.Generator, first: int, number: int) -> tuple[Array, ...]:
-    """Start states of recalls first ... first + number - 1, drawn from rng one after the other.
+def cues(
+    network: Network, patterns: Patterns, rng: np.random.Generator, first: int, number: int, total: int
+) -> tuple[Array, ...]:
+    """Start states of recalls first ... first + number - 1 of `total`, drawn from rng one after the other.
+
+    Recall k cues pattern k % P, or, of fewer recalls than patterns, patterns evenly spread: those learnt first and last
+    need not be alike.
 
     Returns (states (number, N) int8, patterns that are cued (number,), clamped units (number, N) bool).
     """
     cue, n = network.cue, network.units
-    cued = (np.arange(first, first + number)) % len(patterns)
+    recall_numbers = np.arange(first, first + number)
+    count = len(patterns)
+    cued = recall_numbers % count if total >= count else recall_numbers * count // total
     states = patterns[cued].copy()
     clamped = np.zeros((number, n), bool)
     hidden = np.arange(*cue.hidden)

@@ -24,18 +24,19 @@ class DescentError(RuntimeError):
 class RecallSampler:
     """The recalls of one word of a network at one temperature; T = 0 is a recall that ends.
 
-    synapses: what the network has learnt;  watch_all: record the overlaps with all patterns;  assert_descent: after
-    each stretch of sweeps at T = 0, make the local fields anew and see that the energy did not rise.
+    synapses: what the network has learnt;  total: recalls of all words;  watch_all: record the overlaps with all
+    patterns;  assert_descent: after each stretch of sweeps at T = 0, make the local fields anew and see that the energy
+    did not rise.
     """
 
     lanes = LANES
 
     def __init__(
-        self, network: Network, synapses: Synapses, temperature: float, replicas: int, threads: int,
+        self, network: Network, synapses: Synapses, temperature: float, replicas: int, threads: int, total: int = 0,
         assert_descent: bool = False, watch_all: bool = False,
     ) -> None:  # fmt: skip
         self.network, self.synapses, self.threads = network, synapses, threads
-        self.replicas, self.assert_descent = replicas, assert_descent
+        self.replicas, self.total, self.assert_descent = replicas, total or replicas, assert_descent
         n = network.units
         self.scale = 2 * synapses.unit / temperature if temperature else 0.0
         way = synapses.way
@@ -61,10 +62,12 @@ class RecallSampler:
     # --- state ----------------------------------------------------------------------------------------------------
 
     def start(self, seed: int, system: str, temperature: float, word: int, start: str = "") -> None:
-        """Draw the cues, and the generators of the updates."""
+        """Draw the cues, and the generators of the updates; the system is the network."""
+        system = self.network.streams_label
         origin = streams.sequence(seed, system, temperature, word, streams.START)
         rng = np.random.Generator(np.random.SFC64(origin))
-        spins, self.cued, self._clamped = cues(self.network, self.synapses.patterns, rng, word * LANES, self.replicas)
+        numbers = word * LANES, self.replicas, self.total
+        spins, self.cued, self._clamped = cues(self.network, self.synapses.patterns, rng, *numbers)
         self._cued = np.ascontiguousarray(self.synapses.patterns[self.cued])
         self._own[0][:] = spins
         self._turned_before[:] = False

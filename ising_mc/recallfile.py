@@ -27,7 +27,7 @@ from ising_mc.hopfield import Network
 from ising_mc.kernels.recall import CYCLE, FIXED, RUNNING
 from ising_mc.observables import Quantity
 from ising_mc.recall import RecallSampler
-from ising_mc.recallresults import QUANTITIES, TIME_SERIES, Recalls, Value, analyse, outcome, over_samples
+from ising_mc.recallresults import QUANTITIES, TIME_SERIES, Recalls, Value, analyse, outcome, over_samples, overlaps_of
 from ising_mc.recallspec import RecallSpec
 from ising_mc.recallunits import RecallUnit
 from ising_mc.resultfile import Source, sync_and_rename, why_not, write_header
@@ -156,7 +156,9 @@ class _Point:
         self.states = {name: np.concatenate([word[name] for word in words]) for name in STATES}
         progress = np.concatenate([word["progress"] for word in words])
         first = self.facts["cue_energy"], self.facts["cue_overlap"]
-        self.recalls = Recalls(network.units, units[0].temperature, series, first, progress, spec.measure_every)
+        self.recalls = Recalls(
+            network.units, units[0].temperature, series, first, progress, spec.measure_every, self.facts["cued"]
+        )
         self.results = analyse(self.recalls, spec.retrieved)
         tick()
 
@@ -164,7 +166,6 @@ class _Point:
 def _word(unit: RecallUnit, source: Source, retrieved: float) -> dict[str, Any]:
     """What the recalls of one unit began with and came to."""
     sampler: RecallSampler = unit.sampler(source.seed, 1)
-    sampler.start(source.seed, unit.system.label, unit.temperature, unit.word)
     patterns = sampler.synapses.patterns
     found: dict[str, Any] = {"cued": sampler.cued, "cue": sampler.spins, "cue_energy": sampler.energies}
     found["cue_overlap"] = np.einsum("ki,ki->k", patterns[sampler.cued], found["cue"].astype(np.int32))
@@ -174,11 +175,12 @@ def _word(unit: RecallUnit, source: Source, retrieved: float) -> dict[str, Any]:
     found |= {"final": sampler.spins, "progress": sampler.progress}
     found["sweeps"] = sampler.progress[:, 1]
     found["ended"] = np.array([ENDED[int(how)] for how in sampler.progress[:, 0]])
-    outcomes = [outcome(spins, patterns, retrieved) for spins in sampler.spins]
+    final: Any = sampler.spins
+    overlaps = overlaps_of(final, patterns)
+    outcomes = [outcome(own, patterns, retrieved, m) for own, m in zip(final, overlaps, strict=True)]
     found["nearest"] = np.array([number for number, _ in outcomes])
     found["outcome"] = np.array([text for _, text in outcomes])
-    nearest = patterns[found["nearest"]]
-    found["nearest_overlap"] = np.einsum("ki,ki->k", nearest, sampler.spins.astype(np.int32)) / unit.system.units
+    found["nearest_overlap"] = overlaps[np.arange(len(overlaps)), found["nearest"]]
     return found
 
 

@@ -66,6 +66,8 @@ def _by_cue(results: Sequence[SystemResults]) -> dict[str, list[SystemResults]]:
 def _is_hebb(results: Sequence[SystemResults]) -> bool:
     """Whether the theory of Amit, Gutfreund and Sompolinsky is about them."""
     facts = [system.facts for system in results]
+    if any(own["update"] == "synchronous" for own in facts) and np.any(results[0].temperatures > 0):
+        return False  # Little's model has another phase diagram
     return all(own["rule"] == "hebb" and own["bias"] == 0 and own["thresholds"] == 0 for own in facts)
 
 

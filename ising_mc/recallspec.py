@@ -275,6 +275,9 @@ def _cues(reader: Reader, sizes: list[tuple[int, int]]) -> list[Cue]:
     if reader.get("cue.file", None) is not None:
         return [_given_cue(reader, sizes, clamp, units)]
     hidden = _hidden(reader, smallest)
+    both = sorted(set(units) & set(range(*hidden)))
+    if both:
+        raise SpecError(f"cue: unit {both[0]} is both hidden and clamped")
     found = []
     for flip, blank in product(_shares(reader, "cue.flip"), _shares(reader, "cue.blank")):
         for n, _ in sizes:

@@ -31,6 +31,7 @@ class RecallUnit(Unit):
 
     system: Network
     choice: Way
+    total: int = 0  # recalls of all words
     assert_descent: bool = False
     watch_all: bool = False
 
@@ -57,7 +58,14 @@ class RecallUnit(Unit):
         with _LEARNING:
             synapses = learn(self.system.learnt, self.choice.kernel, seed)
         sampler = RecallSampler(
-            self.system, synapses, self.temperature, self.replicas, threads, self.assert_descent, self.watch_all
+            self.system,
+            synapses,
+            self.temperature,
+            self.replicas,
+            threads,
+            self.total,
+            self.assert_descent,
+            self.watch_all,
         )
         sampler.start(seed, self.system.label, self.temperature, self.word)  # cues are not part of the state
         return sampler
@@ -82,9 +90,10 @@ def recall_units(spec: RecallSpec) -> list[RecallUnit]:
     Raises SpecError where a network cannot be updated as it is asked for.
     """
     units = []
+    copies = min(hopfield.KEPT + 1, len({network.learnt for network in spec.systems}))
     for network in spec.systems:
         try:
-            kernel, reason = hopfield.choose(network, spec.kernel)
+            kernel, reason = hopfield.choose(network, spec.kernel, copies)
         except ValueError as error:
             raise SpecError(f"{spec.prefix}{error}") from error
         for T in spec.temperatures:
@@ -97,5 +106,7 @@ def recall_units(spec: RecallSpec) -> list[RecallUnit]:
             way = Way(network.update, kernel, f"{reason}; {network.update} updates", warning)
             for word in range(-(-spec.replicas // LANES)):
                 replicas = min(LANES, spec.replicas - word * LANES)
-                units.append(RecallUnit(network, T, word, replicas, way, spec.assert_descent, spec.all_overlaps))
+                units.append(
+                    RecallUnit(network, T, word, replicas, way, spec.replicas, spec.assert_descent, spec.all_overlaps)
+                )
     return units

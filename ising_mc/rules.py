@@ -5,7 +5,7 @@ covariance: J_ij = (1/N) sum_mu (xi_i - b)(xi_j - b) for patterns of mean b (Ami
 35, 2293, 1987).
 clipped: J_ij = (sqrt(P)/N) sign(sum_mu xi_i xi_j) (Sompolinsky, Phys. Rev. A 34, 2571, 1986).
 pseudo_inverse: J_ij = (1/N) sum_mu,nu xi_i^mu (C^-1)_mu,nu xi_j^nu, C the overlaps of the patterns (Personnaz, Guyon,
-Dreyfus, J. Physique Lett. 46, L359, 1985); every pattern is then a fixed point.
+Dreyfus, J. Physique Lett. 46, L359, 1985); every pattern is then a fixed point, while P < N.
 storkey: one pattern after the other, dJ_ij = (1/N) (xi_i xi_j - xi_i h_ji - h_ij xi_j), h_ij the local field of i
 without i and j (Storkey, ICANN 1997).
 """
@@ -23,6 +23,7 @@ from ising_mc.kernels.recall import hebb_rows
 
 RULES = ("hebb", "storkey", "pseudo_inverse", "clipped", "covariance")
 INTEGER_RULES = ("hebb", "clipped")
+NOTHING = 1e-12
 DEPENDENT = 1e-9  # an eigenvalue of the overlaps below which patterns count as linearly dependent
 Patterns = NDArray[np.int8]  # (P, N) of +1 and -1
 Floats = NDArray[np.float64]
@@ -79,13 +80,14 @@ def pseudo_inverse(patterns: Patterns) -> Floats:
             )
         half = (vectors / np.sqrt(values)).T @ own  # J = half.T half / N is symmetric to the last bit
         J = linalg.blas.dsyrk(1 / n, half, trans=1)
+    J[np.abs(J) < NOTHING] = 0.0  # as many patterns as units leave nothing but rounding beside the diagonal
     return _mirrored(J)
 
 
 def storkey(patterns: Patterns, before: Floats | None = None) -> Floats:
     """Couplings (N, N) of Storkey's rule; before: couplings to which the patterns are added, in their order."""
     n = patterns.shape[1]
-    J = np.zeros((n, n), order="F") if before is None else np.asfortranarray(before, np.float64)
+    J = np.zeros((n, n), order="F") if before is None else np.array(before, np.float64, order="F")
     with _one_thread():
         for own in patterns.astype(np.float64):
             # without h_ij's own terms: xi_i h_ji + h_ij xi_j = xi_i h_j + h_i xi_j - 2 J_ij

@@ -183,12 +183,13 @@ def boltzmann(network: Network, T: float) -> NDArray[Any]:
 @pytest.mark.parametrize("update", ["random", "sequential"])
 @pytest.mark.parametrize(("name", "way"), EXACT)
 def test_one_sweep_keeps_the_boltzmann_distribution(name: str, way: str, update: str) -> None:
-    """False alarm 4e-5 each; 5 % off in T must be seen."""
+    """False alarm 4e-5 each; 3 % off in T must be seen by each way."""
     network = replace(SMALL[name], update=update)
     weights = boltzmann(network, 0.5)
     assert one_sweep(network, way, 0.5, weights, 1500).p_value > ONE_SWEEP_LEVEL
-    if name == "hebb":
-        assert one_sweep(network, way, 0.5, weights, 1500, wrong=1.05).p_value < CERTAIN
+    if update == "random" and name in ("hebb", "clipped"):
+        assert one_sweep(network, way, 0.5, weights, 6000).p_value > ONE_SWEEP_LEVEL
+        assert one_sweep(network, way, 0.5, weights, 6000, wrong=1.03).p_value < CERTAIN
 
 
 @pytest.mark.parametrize(("name", "way"), [("hebb", "fields"), ("hebb", "patterns"), ("clipped", "signs")])
@@ -200,6 +201,38 @@ def test_synchronous_sweeps_keep_the_distribution_of_littles_model(name: str, wa
     weights = np.exp(s @ theta / T) * np.prod(2 * np.cosh((s @ J + theta) / T), axis=1)
     assert one_sweep(network, way, T, weights, 1500).p_value > ONE_SWEEP_LEVEL
     assert one_sweep(network, way, T, boltzmann(network, T), 1500).p_value < CERTAIN
+
+
+def test_ties_are_ties_under_real_rules() -> None:
+    """Couplings that are Hebb's, given as real numbers, have the same zero fields and so the same recalls."""
+    hebb = Network(101, 8, update="sequential", cue=Cue(0.35), sample=0)
+    J = couplings("hebb", draw_patterns(hebb, SEED))
+    expected = sampler_of(hebb, "fields")
+    expected.record(50, 1)
+    for other in (
+        replace(hebb, rule="covariance"),
+        replace(hebb, rule="file", given=FileValues("J", "as hebb", J)),
+        replace(hebb, rule="file", given=FileValues("J", "scaled", 0.3 * J)),
+    ):
+        found = sampler_of(other, "fields")
+        found.record(50, 1)
+        np.testing.assert_array_equal(found.spins, expected.spins)
+
+
+@pytest.mark.parametrize(("rule", "theta"), [("hebb", 4e7), ("hebb", -1e9), ("clipped", 1e9)])
+def test_thresholds_beyond_32_bits_are_refused(rule: str, theta: float) -> None:
+    with pytest.raises(ValueError, match="too large; beyond"):
+        choose(Network(60, 4, rule, thresholds=theta))
+
+
+def test_thresholds_that_leave_no_digits_to_couplings_are_refused() -> None:
+    values = np.zeros(100)
+    values[3] = 1e8
+    network = Network(100, 10, "storkey", own_thresholds=FileValues("t", "large", values), sample=0)
+    with pytest.raises(ValueError, match="leave no digits"):
+        learn(network.learnt, "fields", SEED)
+    values[3] = 1e3
+    assert learn(network.learnt, "fields", SEED).error < 1e-3
 
 
 # --- descent, fixed points, cycles --------------------------------------------------------------------------------
@@ -291,7 +324,7 @@ def test_cuts_threads_and_restarts_change_no_sample(rule: str, way: str, update:
 def test_cues_have_what_was_asked_for() -> None:
     network = Network(100, 7, cue=Cue(0.1, 0.3, hidden=(80, 90), clamp="kept"), sample=0)
     patterns = draw_patterns(network, SEED)
-    states, cued, clamped = cues(network, patterns, np.random.default_rng(1), 3, 500)
+    states, cued, clamped = cues(network, patterns, np.random.default_rng(1), 3, 500, 503)
     assert cued.tolist() == [k % 7 for k in range(3, 503)]
     changed = states != patterns[cued]
     assert np.all(clamped.sum(1) == 50)
@@ -299,7 +332,9 @@ def test_cues_have_what_was_asked_for() -> None:
     assert not clamped[:, 80:90].any()
     # 10 turned over for sure, 40 set at random: each differs with 1/2; 500 * 40 tries, 4.4 standard errors (1e-5)
     assert abs(changed.sum() - 500 * 10 - 10000) < 4.4 * (500 * 40 / 4) ** 0.5
-    exactly = cues(replace(network, cue=Cue(0.25)), patterns, np.random.default_rng(1), 0, 50)[0]
+    spread = cues(replace(network, cue=Cue()), patterns, np.random.default_rng(1), 1, 2, 3)[1]
+    assert spread.tolist() == [2, 4]  # three recalls of seven patterns
+    exactly = cues(replace(network, cue=Cue(0.25)), patterns, np.random.default_rng(1), 0, 50, 50)[0]
     assert np.all((exactly != patterns[np.arange(50) % 7]).sum(1) == 25)
 
 
@@ -422,7 +457,14 @@ def test_patterns_are_added_and_removed(rule: str) -> None:
 
 
 def overlaps(
-    N: int, load: float, T: float, samples: int, flip: float = 0.0, rule: str = "hebb", sweeps: int = 100
+    N: int,
+    load: float,
+    T: float,
+    samples: int,
+    flip: float = 0.0,
+    rule: str = "hebb",
+    sweeps: int = 100,
+    leave: float = -2.0,
 ) -> Any:
     """Mean overlap of each sample of 64 recalls, after (T = 0) or over the second half of the sweeps."""
     found = []
@@ -430,7 +472,8 @@ def overlaps(
         network = Network(N, round(load * N), rule, cue=Cue(flip), sample=sample)
         way, _ = choose(network)
         m = sampler_of(network, way, T).record(sweeps, 1)["overlap"] / N
-        found.append((m[:, sweeps // 2 :] if T else m[:, -1:]).mean())
+        own = (m[:, sweeps // 2 :] if T else m[:, -1:]).mean(axis=1)
+        found.append(own[own > leave].mean())
     return np.array(found)
 
 
@@ -451,11 +494,15 @@ def test_retrieval_collapses_beyond_the_critical_load() -> None:
 
 @pytest.mark.parametrize(("load", "T"), [(0.05, 0.3), (0.05, 0.5), (0.10, 0.2)])
 def test_overlap_at_finite_temperature(load: float, T: float) -> None:
-    """As above."""
-    m = overlaps(4096, load, T, 8)
+    """Within Student's t of sixteen samples (5.2 standard errors: false alarm 1e-4).
+
+    The theory is of the retrieval state, which a finite network leaves now and then when T is close to T_M = 0.542: of
+    recalls at (.05, .5) some percent do so within these sweeps, and are left out.
+    """
+    m = overlaps(4096, load, T, 16, leave=0.7)
     truth = float(exact.hopfield_overlap(round(load * 4096) / 4096, T))
-    error = m.std(ddof=1) / 8**0.5
-    assert abs(m.mean() - truth) < 7.9 * error, (m.mean(), truth)
+    error = m.std(ddof=1) / 16**0.5
+    assert abs(m.mean() - truth) < 5.2 * error, (m.mean(), truth)
     assert error < 5e-3
 
 
@@ -468,7 +515,10 @@ def test_overlap_at_finite_temperature(load: float, T: float) -> None:
     ],
 )  # fmt: skip
 def test_capacities(rule: str, load: float, flip: float, low: float, high: float) -> None:
-    """N = 1024; published: pseudo-inverse .3: 1/1/.97, .5: 1/.91/.48 with 0/10/20 % noise, Storkey .3: 1/1/.81."""
+    """Of one sample at N = 1024, in bands about what others found: overlaps with 0, 10 and 20 % noise.
+
+    Pseudo-inverse at .3: 1, 1, .97; at .5: 1, .91, .48; Storkey at .3: 1, 1, .81.
+    """
     assert low <= overlaps(1024, load, 0.0, 1, flip, rule).mean() <= high
 
 

@@ -23,7 +23,6 @@ from ising_mc.kernels.xoroshiro import next_bits
 FIELDS, PATTERNS, SIGNS = range(3)  # how local fields are known
 RANDOM, SEQUENTIAL, SYNCHRONOUS = range(3)  # the order of updates
 RUNNING, FIXED, CYCLE = range(3)  # where a recall stands; the last two end it
-TOGETHER = 8  # recalls whose fields are made while a row of patterns is in the cache
 ZERO, ONE = np.uint64(0), np.uint64(1)
 _6, _63 = np.uint64(6), np.uint64(63)
 _11, _32 = np.uint64(11), np.uint64(32)
@@ -51,6 +50,19 @@ def product(patterns, i, sums):
     for k in range(np.uint64(len(sums))):
         total = np.int32(total + np.int32(np.int32(patterns[i, k]) * np.int32(sums[k])))
     return total
+
+
+@jit_inline
+def four_products(patterns, i, a, b, c, d):
+    """`product` with the sums of four recalls: their patterns are loaded once."""
+    first, second, third, fourth = np.int32(0), np.int32(0), np.int32(0), np.int32(0)
+    for k in range(np.uint64(len(a))):
+        x = np.int32(patterns[i, k])
+        first = np.int32(first + np.int32(x * np.int32(a[k])))
+        second = np.int32(second + np.int32(x * np.int32(b[k])))
+        third = np.int32(third + np.int32(x * np.int32(c[k])))
+        fourth = np.int32(fourth + np.int32(x * np.int32(d[k])))
+    return first, second, third, fourth
 
 
 @jit_inline
@@ -221,7 +233,7 @@ def twice_the_energy(way, net, own, work):
     local_fields(way, net, own, work)
     total = np.int64(0)
     for i in range(np.uint64(len(spins))):
-        total += np.int64(spins[i]) * (np.int64(work[i]) + theta[i])
+        total += np.int64(np.int32(spins[i] * np.int32(work[i] + theta[i])))
     return -total
 
 
@@ -311,14 +323,25 @@ def fill(way, net, lanes):
                 if spins[k, i] > 0:
                     packed[k, i >> _6] |= ONE << (i & _63)
     else:
-        for first in range(0, len(spins), TOGETHER):
-            last = min(first + TOGETHER, len(spins))
-            for k in range(first, last):
-                pattern_sums(patterns, spins[k], sums[k])
-            for i in range(n if way == FIELDS else ZERO):
-                for k in range(first, last):
-                    h = product(patterns, i, sums[k]) - np.int32(itself * spins[k, i])
+        for k in range(len(spins)):
+            pattern_sums(patterns, spins[k], sums[k])
+        if way == FIELDS:
+            for k in range(0, len(spins) - 3, 4):
+                fields_of_four(patterns, theta, itself, spins[k : k + 4], sums[k : k + 4], fields[k : k + 4])
+            for k in range(len(spins) // 4 * 4, len(spins)):
+                for i in range(n):
+                    h = np.int32(product(patterns, i, sums[k]) - np.int32(itself * spins[k, i]))
                     fields[k, i] = np.int32(h + theta[i])
+
+
+@jit
+def fields_of_four(patterns, theta, itself, spins, sums, fields):
+    """Local fields (4, N) of four recalls by Hebb's rule."""
+    a, b, c, d = sums[0], sums[1], sums[2], sums[3]
+    for i in range(np.uint64(spins.shape[1])):
+        found = four_products(patterns, i, a, b, c, d)
+        for k in range(4):
+            fields[k, i] = np.int32(np.int32(found[k] - np.int32(itself * spins[k, i])) + theta[i])
 
 
 @jit

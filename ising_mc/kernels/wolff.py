@@ -280,10 +280,10 @@ def settle_replica(row, marks, graph, thresholds, state, drawn, cluster, done, l
 
 @jit
 def sweep_some(
-    rows, marks, graph, thresholds, states, drawn, cluster, clusters, done, waves, moments, measure, own, step, last
+    rows, marks, graph, thresholds, states, drawn, cluster, clusters, done, waves, moments, measure, own, last
 ):
-    """Sweep the replicas own, own + step, ... before `last`; with clusters = 0, `settle_replica`."""
-    for lane in range(own, last, step):
+    """Sweep the replicas own ... last - 1; with clusters = 0, `settle_replica`."""
+    for lane in range(own, last):
         if clusters == 0:
             settle_replica(rows[lane], marks, graph, thresholds, states[lane], drawn, cluster, done, lane)
         else:
@@ -327,7 +327,7 @@ def sample(
         for k in range(every):
             sweep_some(
                 rows, works[2][0], graph, thresholds, states, works[0][0], works[1][0], clusters, done, waves,
-                moments[n], k == every - 1, 0, 1, replicas,
+                moments[n], k == every - 1, 0, replicas,
             )  # fmt: skip
         to_words(rows, spins)
         note(spins, bond_graph, energetics, energies[n], ups[n], watch, counts[n])
@@ -347,7 +347,8 @@ def sample_parallel(
             for thread in prange(threads):
                 sweep_some(
                     rows, works[2][thread], graph, thresholds, states, works[0][thread], works[1][thread], clusters,
-                    done, waves, moments[n], k == every - 1, thread, threads, replicas,
+                    done, waves, moments[n], k == every - 1, thread * replicas // threads,
+                    (thread + 1) * replicas // threads,
                 )  # fmt: skip
         to_words(rows, spins)
         note(spins, bond_graph, energetics, energies[n], ups[n], watch, counts[n])
