@@ -59,6 +59,8 @@ def _by_cue(results: Sequence[SystemResults]) -> dict[str, list[SystemResults]]:
     groups: dict[str, list[SystemResults]] = {}
     for system in sorted(results, key=lambda system: float(system.facts["load"])):
         cue = [f"{name} {system.facts[f'cue_{name}']:g}" for name in ("flip", "blank") if system.facts[f"cue_{name}"]]
+        cue += ["hidden units"] if np.ptp(system.facts["cue_hidden"]) else []
+        cue += ["from a file"] if system.facts["cue_given"] else []
         groups.setdefault(f"N = {system.facts['units']}, cue: {', '.join(cue) or 'the pattern'}", []).append(system)
     return groups
 

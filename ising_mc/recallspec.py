@@ -30,6 +30,7 @@ KEYS: dict[str, tuple[str, ...]] = {
     "algorithm": ("kernel",),
 }  # fmt: skip
 MOST_UNITS = 1 << 24
+MOST_NUMBERS = 10**10
 FEW_NUMBERS = 10**7  # up to which all overlaps are recorded unless the file says otherwise
 CLAMPS = ("none", "kept")
 
@@ -75,7 +76,7 @@ class RecallSpec(RunSpec):
             "grid.temperatures": list(self.temperatures),
             "grid.replicas": self.replicas,
             "schedule.thermalization": self.thermalization,
-            "schedule.sweeps": self.sweeps,
+            "schedule.sweeps" if any(self.temperatures) else "schedule.max_sweeps": self.sweeps,
             "schedule.measure_every": self.measure_every,
             "measure.retrieved": self.retrieved,
             "measure.all_overlaps": self.all_overlaps,
@@ -94,7 +95,8 @@ def read_spec(reader: Reader, default_name: str, text: str) -> RecallSpec:
     given = networks[0].cue.given
     every = reader.integer("schedule.measure_every", 1, 1)
     if sweeps % every:
-        raise SpecError(f"{sweeps} sweeps must be a multiple of schedule.measure_every = {every}")
+        key = "sweeps" if any(temperatures) else "max_sweeps"
+        raise SpecError(f"schedule.{key} = {sweeps} must be a multiple of schedule.measure_every = {every}")
     descent = reader.truth("schedule.assert_descent", False)
     if descent and (networks[0].update == "synchronous" or networks[0].asymmetric):
         raise SpecError(
@@ -106,6 +108,9 @@ def read_spec(reader: Reader, default_name: str, text: str) -> RecallSpec:
         raise SpecError(f"measure.retrieved, an overlap, must be at most 1, not {retrieved:g}")
     replicas = reader.integer("grid.replicas", len(given.values) if given else 64, 1, LARGEST_COUNT)
     numbers = replicas * (sweeps // every) * len(temperatures) * sum(network.count for network in networks)
+    all_overlaps = reader.truth("measure.all_overlaps", numbers <= FEW_NUMBERS)
+    if all_overlaps and numbers > MOST_NUMBERS:
+        raise SpecError(f"measure.all_overlaps = true would record {numbers:.2g} numbers: leave it out")
     return RecallSpec(
         name=reader.name("run.name", default_name),
         seed=reader.seed("run.seed"),
@@ -122,7 +127,7 @@ def read_spec(reader: Reader, default_name: str, text: str) -> RecallSpec:
         kernel=reader.choice("algorithm.kernel", ("auto", *WAYS), "auto"),
         retrieved=retrieved,
         assert_descent=descent,
-        all_overlaps=reader.truth("measure.all_overlaps", numbers <= FEW_NUMBERS),
+        all_overlaps=all_overlaps,
     )
 
 
@@ -181,6 +186,8 @@ def _given_patterns(reader: Reader) -> GivenPatterns | None:
             raise SpecError("network.threshold is for pictures: it goes with network.patterns = 'FOLDER'")
         return None
     path = reader.path("network.patterns")
+    if reader.get("network.threshold", None) is not None and not Path(path).is_dir():
+        raise SpecError(f"network.threshold is for a folder of pictures, which {path} is not")
     values, shape = reader.from_file("network.patterns", lambda: read_patterns(Path(path), threshold))
     return GivenPatterns(path, digest(values), values, shape)
 

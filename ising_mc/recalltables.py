@@ -31,7 +31,7 @@ def recalls_table(system: dict[str, Any], t: int) -> Table:
     """What became of each recall of one network at one temperature."""
     recalls, n = system["recalls"], int(system["facts"]["units"])
     table = Table(box=None, pad_edge=False)
-    for name in ("recall", "cue m0", "result", "m", "ended", "sweeps", "energy"):
+    for name in ("recall", "cue m0", "result", "m", "ended", "sweeps done", "energy"):
         table.add_column(name, justify="right", no_wrap=True)
     for k in range(min(MOST_RECALLS, recalls["outcome"].shape[1])):
         table.add_row(

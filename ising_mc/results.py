@@ -125,7 +125,9 @@ def read_results(path: Path, samples: bool = False) -> list[SystemResults]:
     with open_result(path) as file, damage_told(path):
         found = []
         groups = [*file.get("disorder", {}).items(), *file["systems"].items()]
-        for label, group in sorted(groups, key=lambda item: int(item[1].attrs["n_sites"])):
+        for label, group in sorted(
+            groups, key=lambda item: (int(item[1].attrs["n_sites"]), float(item[1].attrs.get("load", 0)))
+        ):
             alone = "family" in group.attrs and int(file[f"disorder/{group.attrs['family']}"].attrs["samples"]) == 1
             if "disorder_sample" in group.attrs and not samples and not alone:
                 continue

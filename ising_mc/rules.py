@@ -140,6 +140,7 @@ class Memory:
     def add(self, patterns: Patterns) -> None:
         """Store patterns, (P, N) of +1 and -1."""
         self._check(patterns)
+        patterns = np.asarray(patterns, np.int8)
         if self.rule == "storkey":
             self._sums = storkey(patterns, self._sums)
         else:
@@ -147,13 +148,14 @@ class Memory:
         self.count += len(patterns)
 
     def remove(self, patterns: Patterns) -> None:
-        """Take patterns away that were stored before, (P, N) of +1 and -1.
+        """Take patterns away that were stored before, (P, N) of +1 and -1; which ones these were is not kept.
 
         Raises ValueError under Storkey's rule, whose couplings depend on the order of the patterns.
         """
         if self.rule == "storkey":
             raise ValueError("patterns stored by Storkey's rule depend on one another and cannot be removed")
         self._check(patterns)
+        patterns = np.asarray(patterns, np.int8)
         if len(patterns) > self.count:
             raise ValueError(f"{len(patterns)} patterns cannot be removed: only {self.count} are stored")
         self._sums = self._sums - self._sum(patterns)
@@ -174,5 +176,6 @@ class Memory:
         return covariance(patterns, self.mean) * self.units
 
     def _check(self, patterns: Patterns) -> None:
+        patterns = np.asarray(patterns)
         if patterns.ndim != 2 or patterns.shape[1] != self.units or not np.all(np.abs(patterns) == 1):
             raise ValueError(f"patterns must be (P, {self.units}) of +1 and -1, not {patterns.shape}")

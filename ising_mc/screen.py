@@ -119,7 +119,7 @@ class RunProgress:
     def analysing(self, points: int) -> Callable[[], None]:
         """Show the second bar."""
         rate = self._attempts / max(1e-9, time.monotonic() - self._began) / 1e9
-        self._say(f"sampled {self._attempts:.3g} flip attempts at {rate:.2f} flips/ns; writing {self.out}")
+        self._say(f"sampled {self._attempts:.3g} flip attempts at {rate:.3g} flips/ns; writing {self.out}")
         task = self._bar.add_task("results", total=points, rate="")
         return lambda: self._bar.advance(task)
 

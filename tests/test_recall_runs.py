@@ -226,6 +226,12 @@ REFUSED = {
     "couplings with hebb": ({"network__couplings": '"J.npy"'}, "no meaning with network.rule = 'hebb'"),
     "rule of a file without one": ({"network__rule": '"file"'}, "network.couplings is missing"),
     "threshold of pictures": ({"network__threshold": "0.2"}, "network.threshold is for pictures"),
+    "hidden and clamped": ({"cue__hidden": "[0, 9]", "cue__clamp": "[3]"}, "unit 3 is both hidden and clamped"),
+    "thresholds too large": ({"network__thresholds": "1e8"}, "thresholds of up to 1e+08 are too large"),
+    "far too many overlaps": (
+        {"measure__all_overlaps": "true", "grid__replicas": "1000000", "schedule__max_sweeps": "10000"},
+        "would record 2.4e+11 numbers",
+    ),
     "flip of two": ({"cue__flip": "2.0"}, "must be from 0 to 1"),
     "flip and blank": ({"cue__flip": "0.6", "cue__blank": "0.6"}, "change more units than the 60 of 60"),
     "hidden too far": ({"cue__hidden": "[50, 61]"}, "a range of the 60 units"),
@@ -238,7 +244,7 @@ REFUSED = {
     "negative temperature": ({"grid__temperatures": "[-1.0]"}, "must be 0, or a positive number"),
     "sweeps at T = 0": ({"schedule__sweeps": "5"}, "give schedule.max_sweeps"),
     "max_sweeps at T > 0": ({"grid__temperatures": "[0.5]"}, "schedule.max_sweeps is for T = 0 alone"),
-    "odd record": ({"schedule__measure_every": "7"}, "must be a multiple of schedule.measure_every"),
+    "odd record": ({"schedule__measure_every": "7"}, "schedule.max_sweeps = 30 must be a multiple"),
     "descent at once": (
         {"schedule__assert_descent": "true", "network__update": '"synchronous"'}, "is for asynchronous updates",
     ),
