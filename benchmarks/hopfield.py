@@ -29,7 +29,7 @@ def own_job(
 ) -> tuple[Job, RecallSampler]:
     """Recalls from new cues each time, with all that a new state costs; updates are those that were done."""
     network = Network(N, P, rule, cue=Cue(NOISE), sample=0)
-    sampler = RecallSampler(network, learn(network.learnt, way, SEED), T, RECALLS, 1)
+    sampler = RecallSampler(network, learn(network.learnt, way, SEED), T, RECALLS, 1, total=10**9)
     number = iter(range(10**9))
 
     def job() -> float:
