@@ -5,7 +5,7 @@ couplings, `cues` the states that its recalls start from.
 """
 
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -156,6 +156,11 @@ class Synapses:
     patterns: Patterns
     error: float = 0.0
 
+    @cached_property
+    def rows(self) -> NDArray[np.uint64]:
+        """The patterns as bits, (P, words)."""
+        return packed_rows(self.patterns)
+
 
 NO_J: NDArray[np.integer] = np.zeros((0, 0), np.int16)
 NO_PATTERNS = np.zeros((0, 0), np.int8)
@@ -177,7 +182,7 @@ def learn(network: Network, way: str, seed: int) -> Synapses:
     if way == "signs":
         unit = np.sqrt(count) / n
         sums = rules.hebb_sums(patterns)
-        coupled, positive = _bits(sums != 0), _bits(sums > 0)
+        coupled, positive = packed_rows(sums != 0), packed_rows(sums > 0)
         couplings = np.count_nonzero(sums, axis=1).astype(np.int32)
         net: tuple[Any, ...] = (NO_J, NO_PATTERNS, positive, coupled, couplings, _whole(theta, unit), np.int32(0))
         return Synapses(recall.SIGNS, unit, net, patterns)
@@ -228,11 +233,11 @@ def _narrow(J: NDArray[np.integer]) -> NDArray[np.integer]:
     return J.astype(np.int8) if int(np.abs(J).max(initial=0)) < INT8 else J
 
 
-def _bits(flags: NDArray[np.bool_]) -> NDArray[np.uint64]:
-    """Rows of flags as bits, (N, words)."""
+def packed_rows(flags: Array) -> NDArray[np.uint64]:
+    """Rows of flags, or of values of which the positive ones are set, as bits (rows, words)."""
     n = flags.shape[1]
     full = np.zeros((len(flags), -(-n // 64) * 64), np.uint8)
-    full[:, :n] = flags
+    full[:, :n] = flags > 0
     return np.packbits(full, axis=1, bitorder="little").view(np.uint64)
 
 

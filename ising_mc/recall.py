@@ -54,9 +54,9 @@ class RecallSampler:
         self._cued: Array = np.zeros((replicas, n), np.int8)
         self._clamped: Array = np.zeros((replicas, n), bool)
         self.cued: Array = np.zeros(replicas, np.int64)
-        by_unit = np.ascontiguousarray(synapses.patterns.T) if watch_all else np.zeros((n, 0), np.int8)
-        self._watched = by_unit
-        self.record_bytes = (20 + 4 * by_unit.shape[1]) * replicas
+        self._rows = synapses.rows
+        self._watched = self._rows[: network.count if watch_all else 0]
+        self.record_bytes = (20 + 4 * len(self._watched)) * replicas
         self._visits = 0
 
     # --- state ----------------------------------------------------------------------------------------------------
@@ -77,7 +77,7 @@ class RecallSampler:
         self._fill()
 
     def _fill(self) -> None:
-        kernel.fill(self.synapses.way, self.synapses.net, self._own)
+        kernel.fill(self.synapses.way, self.synapses.net, self._rows, self._own)
         self._order[:] = np.arange(self.network.units, dtype=np.int32)
 
     def state(self) -> State:
@@ -132,7 +132,7 @@ class RecallSampler:
         """Energies, overlaps with the cued pattern (sum_i xi_i s_i), and units turned since the record before."""
         shape = self.replicas, measurements
         energies, overlaps, turned = np.zeros(shape, np.int64), np.zeros(shape, np.int32), np.zeros(shape, np.int32)
-        all_overlaps = np.zeros((*shape, self._watched.shape[1]), np.int32)
+        all_overlaps = np.zeros((*shape, len(self._watched)), np.int32)
         before = int(self._progress[:, 1].sum())
         started = self._twice_energies() if self.assert_descent and not self.scale else None
         use_threads(self.threads)
@@ -145,7 +145,7 @@ class RecallSampler:
         if started is not None:
             self._check(started, energies)
         series = {"energy": energies * (self.synapses.unit / 2), "overlap": overlaps, "flips": turned}
-        return series | ({"all_overlaps": all_overlaps} if self._watched.shape[1] else {})
+        return series | ({"all_overlaps": all_overlaps} if len(self._watched) else {})
 
     def _twice_energies(self) -> NDArray[np.int64]:
         way, net, own = self.synapses.way, self.synapses.net, self._own
@@ -164,7 +164,7 @@ class RecallSampler:
             )
         kept = self._own[1 + self.synapses.way]  # fields, sums over patterns, or packed spins
         followed = kept.copy()
-        kernel.fill(self.synapses.way, self.synapses.net, self._own)
+        kernel.fill(self.synapses.way, self.synapses.net, self._rows, self._own)
         if np.any(followed != kept):
             raise DescentError(f"{self.network.label}: local fields do not belong to the spins any more")
 

@@ -238,11 +238,23 @@ def twice_the_energy(way, net, own, work):
 
 
 @jit
-def pattern_sums(patterns, spins, sums):
-    """M_mu = sum_i xi_i^mu s_i into sums (P,)."""
-    sums[:] = 0
+def pack(spins, words):
+    """Spins as bits, 1 for +1; what is left of the last word is 0."""
+    words[:] = ZERO
     for i in range(np.uint64(len(spins))):
-        add_unit(sums, patterns, i, spins[i])
+        words[i >> _6] |= np.uint64(spins[i] > 0) << (i & _63)
+
+
+@jit
+def pattern_sums(rows, spins, sums):
+    """M_mu = sum_i xi_i^mu s_i into the first P of sums, 64 units at a time; rows: (P, words), patterns as bits."""
+    n, words = len(spins), np.empty(rows.shape[1], np.uint64)
+    pack(spins, words)
+    for k in range(np.uint64(len(rows))):
+        differ = ZERO
+        for w in range(np.uint64(len(words))):
+            differ += popcount(rows[k, w] ^ words[w])
+        sums[k] = n - 2 * np.int64(differ)
 
 
 @jit
@@ -250,8 +262,8 @@ def recall_one(way, update, net, own, cued, watched, clamped, order, turned_befo
                energies, overlaps, turned, all_overlaps):  # fmt: skip
     """Sweep one recall, and note what it is after every `every` sweeps.
 
-    cued: (N,) int8, the pattern with which it is compared;  watched: (N, P) int8, patterns whose overlaps are all
-    noted, or (N, 0);  progress: (2,) int64, RUNNING, FIXED or CYCLE, and how many sweeps were done.
+    cued: (N,) int8, the pattern with which it is compared;  watched: (P, words) uint64, patterns as bits whose
+    overlaps are all noted, or (0, words);  progress: (2,) int64, RUNNING, FIXED or CYCLE, and the sweeps done.
     Filled here: energies (records,) int64, 2 E in units;  overlaps (records,), sum_i xi_i s_i;  turned (records,),
     units that turned since the record before;  all_overlaps (records, P) int32.
     """
@@ -281,7 +293,7 @@ def recall_one(way, update, net, own, cued, watched, clamped, order, turned_befo
         for i in range(np.uint64(len(spins))):
             total += cued[i] * spins[i]
         overlaps[n] = total
-        if watched.shape[1]:
+        if len(watched):
             pattern_sums(watched, spins, all_overlaps[n])
 
 
@@ -305,8 +317,11 @@ def recall(way, update, net, lanes, cued, watched, clamped, order, turned_before
 
 
 @jit
-def fill(way, net, lanes):
-    """Fields, sums and packed spins of recalls from their spins; fields by Hebb's rule where there are patterns."""
+def fill(way, net, rows, lanes):
+    """Fields, sums and packed spins of recalls from their spins; fields by Hebb's rule where there are patterns.
+
+    rows: these patterns as bits, (P, words).
+    """
     J, patterns, _, _, _, theta, itself = net
     spins, fields, sums, packed = lanes
     n = np.uint64(spins.shape[1])
@@ -317,14 +332,11 @@ def fill(way, net, lanes):
             for k in range(len(spins)):
                 add_row(fields[k], J, i, spins[k, i])
     elif way == SIGNS:
-        packed[:] = ZERO
         for k in range(len(spins)):
-            for i in range(n):
-                if spins[k, i] > 0:
-                    packed[k, i >> _6] |= ONE << (i & _63)
+            pack(spins[k], packed[k])
     else:
         for k in range(len(spins)):
-            pattern_sums(patterns, spins[k], sums[k])
+            pattern_sums(rows, spins[k], sums[k])
         if way == FIELDS:
             for k in range(0, len(spins) - 3, 4):
                 fields_of_four(patterns, theta, itself, spins[k : k + 4], sums[k : k + 4], fields[k : k + 4])
