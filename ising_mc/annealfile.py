@@ -21,11 +21,9 @@ from numpy.typing import NDArray
 
 from ising_mc.annealing import time_to_target
 from ising_mc.datasets import add, add_packed, add_scale
-from ising_mc.ising import System, realize
-from ising_mc.isingspec import AnnealSpec
-from ising_mc.isingunits import AnnealUnit
+from ising_mc.ising import realize
 from ising_mc.observables import Quantity
-from ising_mc.resultfile import Source, describe, sync_and_rename, why_not, write_header
+from ising_mc.resultfile import Source, describe_system, sync_and_rename, why_not, write_header
 from ising_mc.results import StoreError, damage_told, open_result
 from ising_mc.words import unpack
 
@@ -35,24 +33,47 @@ SAME = 1e-9  # relative: energies that differ by less are equal
 Array = NDArray[Any]
 
 
+class Model:
+    """What is annealed, for the result file: here the Ising model."""
+
+    values = "+1 or -1"
+
+    def describe(self, system: Any) -> dict[str, Any]:
+        """Attributes of a system."""
+        return describe_system(system)
+
+    def states(self, system: Any, seed: int, spins: Array) -> tuple[Array, Array]:
+        """States (reads, n) as the file shows them, and their energies (reads,), from spins +1 and -1."""
+        drawn = realize(system, seed)
+        together = max(1, MOST_TERMS // max(1, len(drawn.J)))
+        parts = [drawn.energy(spins[k : k + together].astype(np.float64)) for k in range(0, len(spins), together)]
+        return spins, np.concatenate(parts)
+
+    def cut(self, system: Any, seed: int, energy: Array) -> Array | None:
+        """Cut values of energies, where that is what a system is for."""
+        return cut_value(realize(system, seed).J, energy) if system.couplings.kind == "maxcut" else None
+
+
 def write_annealing(
-    out: Path, source: Source, spec: AnnealSpec, units: Sequence[AnnealUnit], attributes: dict[str, dict[str, Any]],
-    tick: Callable[[], None],
+    out: Path, source: Source, spec: Any, units: Sequence[Any], attributes: dict[str, dict[str, Any]],
+    tick: Callable[[], None], model: "Model | None" = None,
 ) -> None:  # fmt: skip
     """Write the result file and, beside it, the text of the best states, under other names first.
 
-    Raises StoreError where they cannot be written.
+    spec, units: of an annealing run;  model: of another kind than Ising's.  Raises StoreError where they cannot be
+    written.
     """
+    model = model or Model()
     partial, text = out.with_name(out.name + ".tmp"), best_file(out)
     partial_text = text.with_name(text.name + ".tmp")
-    lines = ["# system, energy, spins in the order of the sites (from 0)\n"]
+    lines = ["# system, energy, state in the order of the sites (from 0)\n"]
     try:
         with h5py.File(partial, "w") as file:
-            write_header(file, spec, source.seed, attributes, kind=spec.kind)
+            write_header(file, spec, source.seed, attributes, kind="anneal")
             for system in spec.systems:
                 group = file.create_group(f"systems/{system.label}")
                 own = [unit for unit in units if unit.system == system]
-                energy, best = _write_system(group, source, spec, system, own, attributes["timings"])
+                energy, best = _write_system(group, source, spec, system, own, attributes["timings"], model)
                 lines.append(f"{system.label} {energy!r} {' '.join(f'{s:+d}' for s in best)}\n")
                 tick()
         partial_text.write_text("".join(lines))
@@ -73,8 +94,7 @@ def best_file(out: Path) -> Path:
 
 
 def _write_system(
-    group: h5py.Group, source: Source, spec: AnnealSpec, system: System, units: list[AnnealUnit],
-    timings: dict[str, Any],
+    group: h5py.Group, source: Source, spec: Any, system: Any, units: list[Any], timings: dict[str, Any], model: Model
 ) -> tuple[float, Array]:  # fmt: skip
     """One system; its lowest energy, and the state that has it."""
     states = [source.state(unit.key) for unit in units]
@@ -84,11 +104,7 @@ def _write_system(
         if state is not None
     ]
     spins = np.concatenate(parts)  # (reads, sites)
-    drawn = realize(system, source.seed)
-    together = max(1, MOST_TERMS // max(1, len(drawn.J)))
-    energy = np.concatenate(
-        [drawn.energy(spins[k : k + together].astype(np.float64)) for k in range(0, len(spins), together)]
-    )
+    spins, energy = model.states(system, source.seed, spins)
     if np.all(energy == np.rint(energy)):
         energy = np.rint(energy)
     best = int(energy.argmin())
@@ -96,7 +112,7 @@ def _write_system(
     met = int(np.count_nonzero(energy <= target + SAME * max(1.0, abs(target))))
     success = time_to_target(met, len(energy), spec.thermalization, own_best=spec.target is None)
     rate = float(timings.get("flips_per_ns", 0.0)) * 1e9
-    group.attrs.update(describe(system))
+    group.attrs.update(model.describe(system))
     group.attrs.update(
         kernel=units[0].choice.kernel, update=units[0].choice.update, reads=len(energy), target=target,
         target_given=spec.target is not None, best_energy=energy[best], reads_that_met_it=met,
@@ -105,14 +121,14 @@ def _write_system(
     levels, counts = histogram(energy)
     scale = (
         add_scale(group, "read", np.arange(len(energy)), "read"),
-        add_scale(group, "site", np.arange(system.n_sites), "site"),
+        add_scale(group, "site", np.arange(spins.shape[1]), "site"),
     )
     sweep = add_scale(group, "sweep", np.arange(1, spec.thermalization + 1), "sweep of a read")
     level = add_scale(group, "level", levels, "energy, or the middle of a bin of energies")
     read, site = scale
     add(group, "energy", energy, Quantity("J", "total energy of the last state of each read", "H", "E"), read)
-    add_packed(group, "spins", spins, Quantity("1", "last state of each read", "+1 or -1", "s"), read, site)
-    add(group, "best_spins", spins[best], Quantity("1", "a state of the lowest energy", "+1 or -1", "s"), site)
+    add_packed(group, "spins", spins, Quantity("1", "last state of each read", model.values, "s"), read, site)
+    add(group, "best_spins", spins[best], Quantity("1", "a state of the lowest energy", model.values, "s"), site)
     add(
         group,
         "temperature",
@@ -132,8 +148,8 @@ def _write_system(
         ("time_to_target_high", success.time_high, Quantity("sweeps", "upper end of its interval", "68.27 %", "TTT")),
     ):
         add(group, name, np.float64(value), quantity)
-    if system.couplings.kind == "maxcut":
-        cut = cut_value(drawn.J, energy)
+    cut = model.cut(system, source.seed, energy)
+    if cut is not None:
         add(
             group,
             "cut",

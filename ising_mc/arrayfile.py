@@ -5,8 +5,9 @@ import re
 import stat
 import warnings
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,6 +25,19 @@ Array = NDArray[Any]
 
 class DataFileError(ValueError):
     """A file that cannot be used; the message is one sentence."""
+
+
+@dataclass(frozen=True, eq=False)
+class Group:
+    """Arrays by name, and the single texts and numbers (tags) beside them.
+
+    place: where they stand, `file.npz` or `file.h5:group`.  held: names of all arrays there, for sentences.
+    """
+
+    place: str
+    arrays: dict[str, Array]
+    tags: dict[str, Any]
+    held: str
 
 
 def read_values(path: Path | str, count: int, item: str) -> NDArray[np.float64]:
@@ -88,18 +102,88 @@ def _hdf5(name: str, path: str, dataset: str | None) -> Array:
     with damage_told(path, "HDF5"), h5py.File(path, "r") as file:
         found = file.get(dataset) if dataset else None
         if not isinstance(found, h5py.Dataset):
-            names: list[str] = []
-            file.visititems(lambda key, item: names.append(key) if isinstance(item, h5py.Dataset) else None)
-            shown = ", ".join(names[:NAMES_SHOWN]) + (
-                f" and {len(names) - NAMES_SHOWN} more" if names[NAMES_SHOWN:] else ""
-            )
             asked = f"has no data set '{dataset}'" if dataset else f"needs the name of a data set, {path}:NAME"
-            raise DataFileError(f"{path} {asked}; it holds {shown or 'none'}")
+            raise DataFileError(f"{path} {asked}; it holds {_datasets(file)}")
         if found.shape is None:
             raise DataFileError(f"{name} is an empty data set")
         _real(name, found)
         check_room(name, found.size * found.dtype.itemsize)
         return np.asarray(found[()])
+
+
+def _datasets(group: Any) -> str:
+    """Names of the data sets in an HDF5 group, for sentences."""
+    names: list[str] = []
+    group.visititems(lambda key, item: names.append(key) if hasattr(item, "shape") else None)
+    return _listed(names)
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - NAMES_SHOWN} more" if names[NAMES_SHOWN:] else ""
+    return ", ".join(names[:NAMES_SHOWN]) + more or "none"
+
+
+def read_group(name: str, usual: str, wanted: re.Pattern[str], tags: Sequence[str]) -> Group:
+    """Read arrays of wanted names, and tags, from `file.npz` or from a group of an HDF5 file, `file.h5:group`.
+
+    Where no group is named it is the usual one, if that holds any wanted array, and else the root.
+    Raises DataFileError.
+    """
+    inside = INSIDE_HDF5.fullmatch(name)
+    if inside:
+        return _hdf5_group(inside[1], inside[2], usual, wanted, tags)
+    if Path(name).suffix.lower() != ".npz":
+        raise DataFileError(f"{name} must be an .npz file or an HDF5 file (.h5 or .hdf5)")
+    _size(name)
+    with damage_told(name, "an .npz file"):
+        with zipfile.ZipFile(name) as archive:
+            members = [(member.filename.removesuffix(".npy"), member.file_size) for member in archive.infolist()]
+        check_room(name, sum(size for key, size in members if wanted.fullmatch(key) or key in tags))
+        with np.load(name, allow_pickle=False) as file:
+            group = Group(name, {}, {}, _listed(file.files))
+            for key in file.files:
+                with damage_told(f"{name}, array {key}", "plain numbers"):
+                    if wanted.fullmatch(key):
+                        group.arrays[key] = _real(f"{name}, array {key}", file[key])
+                    elif key in tags and np.size(value := file[key]) == 1:
+                        group.tags[key] = _item(value)
+            return group
+
+
+def _hdf5_group(path: str, name: str | None, usual: str, wanted: re.Pattern[str], tags: Sequence[str]) -> Group:
+    _size(path)
+    import h5py
+
+    with damage_told(path, "HDF5"), h5py.File(path, "r") as file:
+        found = file.get(name or usual)
+        if not isinstance(found, h5py.Group):
+            if name:
+                raise DataFileError(f"{path} has no group '{name}'; it holds {_datasets(file)}")
+            found = file
+        elif not name and not any(map(wanted.fullmatch, found)):
+            found = file
+        place = f"{path}:{found.name.strip('/')}".removesuffix(":")
+        group = Group(place, {}, {}, _datasets(found))
+        items = {key: item for key in found if isinstance(item := found.get(key), h5py.Dataset)}
+        chosen = {key: _real(f"{place}, array {key}", item) for key, item in items.items() if wanted.fullmatch(key)}
+        check_room(place, sum((item.size or 0) * item.dtype.itemsize for item in chosen.values()))
+        for key, item in chosen.items():
+            if item.shape is None:
+                raise DataFileError(f"{place}, array {key} is empty")
+            group.arrays[key] = np.asarray(item[()])
+        for key in tags:
+            if key in found.attrs:
+                group.tags[key] = _item(found.attrs[key])
+            elif key in items and items[key].shape == ():  # one of more dimensions may be a scale
+                group.tags[key] = _item(items[key][()])
+        return group
+
+
+def _item(value: Any) -> Any:
+    """The one text or number that an array of any library holds, or a list of several."""
+    array = np.asarray(value)
+    item = array.item() if array.size == 1 else array.tolist()
+    return item.decode(errors="replace") if isinstance(item, bytes) else item
 
 
 def only(name: str, content: dict[str, Any], wanted: str) -> Any:

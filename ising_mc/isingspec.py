@@ -200,7 +200,7 @@ def _annealing_run(
             raise SpecError(
                 f"algorithm.{key} has no meaning in an annealing run, whose reads start at random, 64 a word"
             )
-    schedule = _read_schedule(reader)
+    schedule = read_schedule(reader)
     if schedule.kind != "list" and schedule.start == schedule.stop:
         warnings.append(f"anneal.from and anneal.to are both {schedule.start:g}: nothing cools")
     target = reader.get("anneal.target", None)
@@ -224,7 +224,8 @@ def _annealing_run(
     )
 
 
-def _read_schedule(reader: Reader) -> Schedule:
+def read_schedule(reader: Reader) -> Schedule:
+    """How a run cools, from the table [anneal]."""
     kind = reader.choice("anneal.schedule", SCHEDULES, "geometric")
     reader.only_own(
         "anneal", kind, {"from": SCHEDULES[:2], "to": SCHEDULES[:2], "temperatures": SCHEDULES[2:]}, "schedule"

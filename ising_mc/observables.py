@@ -23,6 +23,11 @@ class Quantity:
     symbol: str
 
 
+OF_MACHINES = {  # N: units that are drawn
+    "energy_per_unit": Quantity("J", "energy per unit", "<E>/N, E = -1/2 sum_ij J_ij u_i u_j - sum_i b_i u_i", "e"),
+    "activity_per_unit": Quantity("1", "activity per unit", "<sum of the values of all units>/N", "a"),
+    "log_z": Quantity("1", "logarithm of the partition sum", "log sum over states of exp(-E/T)", "log Z"),
+}
 MOST_AXES = 8  # of a hypercubic lattice
 # H: total energy; M: total magnetization; e = H/N, m = M/N; <...>: average over sweeps and replicas
 QUANTITIES = {
@@ -37,6 +42,7 @@ QUANTITIES = {
     "binder_cumulant": Quantity("1", "Binder cumulant", "1 - <m^4> / (3 <m^2>^2)", "U4"),
 }
 BASIC = tuple(QUANTITIES)  # of every system
+QUANTITIES |= OF_MACHINES
 QUANTITIES |= {
     "magnetization_squared": Quantity("1", "second moment of the magnetization", "<m^2>", "m2"),
     "magnetization_fourth": Quantity("1", "fourth moment of the magnetization", "<m^4>", "m4"),
@@ -98,6 +104,7 @@ TIME_SERIES |= {
     "improved_magnetization_fourth": Quantity(
         "1", "M^4, averaged over all states that the open bonds allow", "3 (sum M_C^2)^2 - 2 sum M_C^4 (no field)", "M4"
     ),
+    "activity": Quantity("1", "activity", "sum of the values of all units", "A"),
     "cluster_size": Quantity("sites", "mean size of the cluster of a site", "sum over clusters of n_C^2/N", "S"),
     "largest_cluster": Quantity("sites", "sites of the largest cluster", "max n_C", "n1"),
     "clusters": Quantity("1", "number of clusters", "", "nc"),

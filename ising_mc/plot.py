@@ -21,7 +21,10 @@ from matplotlib.figure import Figure
 
 from ising_mc import recallplots
 
-DEFAULT = ("energy_per_site", "abs_magnetization_per_site", "specific_heat", "susceptibility", "binder_cumulant")
+DEFAULT = (
+    "energy_per_site", "abs_magnetization_per_site", "energy_per_unit", "activity_per_unit", "specific_heat",
+    "susceptibility", "binder_cumulant", "log_z",
+)  # fmt: skip
 CURVE_POINTS = 600
 LABEL_WIDTH = 32
 Curve = tuple[NDArray[np.float64], NDArray[np.float64]]
@@ -67,7 +70,7 @@ def plot_results(out: Path, quantities: Sequence[str], path: Path) -> None:
     for name in quantities:
         if name not in there:
             raise ValueError(f"{out} has no quantity '{name}'; it has {', '.join(there)}")
-    names = tuple(quantities) or DEFAULT
+    names = tuple(quantities) or tuple(name for name in DEFAULT if name in there)
     rows = -(-len(names) // 3)
     columns = min(3, len(names))
     figure, grid = plt.subplots(rows, columns, figsize=(4.4 * columns, 3.5 * rows), squeeze=False, layout="constrained")
@@ -103,6 +106,7 @@ def _panel(axes: Axes, systems: Sequence[SystemResults], name: str) -> None:
         if curve:
             axes.plot(*curve, color=color, lw=1.0, alpha=0.7, label=f"{label}, exact", zorder=2)
         values, errors = system.columns[name], system.columns[f"{name}_error"]
+        errors = np.nan_to_num(errors)
         verdict = system.columns.get("equilibrated", np.ones(len(values)))
         for wrong, fill in ((False, color), (True, "none")):  # hollow: not equilibrated
             which = (verdict == NO) == wrong

@@ -149,14 +149,12 @@ class DenseTables:
             np.add.at(self.steps, (bonds[:, one], bonds[:, other]), 2 * self.fixed.couplings)
 
 
-class _Lanes:
-    """What both samplers have in common: spins in the order of the kernel, generator states, and energies in units."""
+class Lanes:
+    """What all samplers have in common: spins in the order of the kernel, generator states, energies in units."""
 
     lanes = LANES
 
-    def __init__(
-        self, tables: SparseTables | DenseTables, temperature: ArrayLike, update: str, observer: Observer | None
-    ) -> None:
+    def __init__(self, tables: Any, temperature: ArrayLike, update: str, observer: Observer | None) -> None:
         self.order, self.fixed, self.observer, self.ladder = tables.order, tables.fixed, observer, NO_LADDER
         coldest = float(np.min(temperature))
         if 2 * tables.fixed.error > ROUNDING * coldest > 0:
@@ -267,7 +265,7 @@ class _Lanes:
         raise NotImplementedError
 
 
-class SparseSampler(_Lanes):
+class SparseSampler(Lanes):
     """64 replicas of a graph with real couplings; `threads` share the bands of each colour (from 2048 sites on).
 
     temperature: a number, or one a replica (64,);  update: "metropolis" or "heat_bath";  observer: what is counted
@@ -332,11 +330,11 @@ def _graph(
     return first, neighbours, steps, lowest.astype(np.int32), np.concatenate([[0], np.cumsum(sizes)])
 
 
-class DenseSampler(_Lanes):
+class DenseSampler(Lanes):
     """64 replicas of a system where nearly all pairs of sites are coupled; always one thread.
 
     Arguments as for `SparseSampler`.  replicas: how many of the 64 are wanted; the others keep the state that they
-    started in and cost little.
+    started in and cost little.  shuffled: each sweep draws an order of the sites, which all replicas share.
     """
 
     def __init__(
@@ -346,9 +344,10 @@ class DenseSampler(_Lanes):
         update: str,
         replicas: int = LANES,
         observer: Observer | None = None,
+        shuffled: bool = False,
     ) -> None:
         super().__init__(tables, temperature, update, observer)
-        self.steps = tables.steps
+        self.steps, self.shuffled = tables.steps, shuffled
         self.fields = _integers(LANES, tables.pitch)
         block = int(dense.BLOCK)
         self.work = (
@@ -356,9 +355,30 @@ class DenseSampler(_Lanes):
             np.zeros((LANES, block), np.int64),
             np.zeros(LANES, np.uint64),
             self.scratches[0],
-            np.zeros(LANES, np.int64),
+            np.arange(len(tables.order), dtype=np.uint64),
+            np.zeros(2, np.uint64),
         )
+        self.cost = np.zeros(LANES, np.int64)
         self.used = np.uint64((1 << replicas) - 1)
+
+    def start(self, seed: int, system: str, temperature: float, word: int, start: str) -> None:
+        """Draw the first state; "mixed" starts the even replicas up and the odd ones at random."""
+        if self.shuffled:
+            origin = streams.sequence(seed, system, temperature, word, streams.ORDERS)
+            self.work[5][:] = origin.generate_state(2, np.uint64)
+        super().start(seed, system, temperature, word, start)
+
+    def state(self) -> State:
+        """A copy of the state; the generator of orders stands in a row behind the others."""
+        own, row = super().state(), np.zeros((int(self.shuffled), logistic.STATE_WORDS), np.uint64)
+        row[:, :2] = self.work[5]
+        return State(own.spins, np.concatenate((own.random, row)))
+
+    def restore(self, state: State) -> None:
+        """Go back to a state."""
+        if len(state.random) > len(self.scratches):
+            self.work[5][:] = state.random[-1, :2]
+        super().restore(State(state.spins, state.random[: len(self.scratches)]))
 
     def _recount(self) -> None:
         dense.local_fields(self.spins, self.steps, self.fixed.field, self.fields, self.energy)
@@ -367,13 +387,22 @@ class DenseSampler(_Lanes):
         self, every: int, energies: NDArray[np.int64], ups: NDArray[np.int32], work: Work, counts: NDArray[np.int64]
     ) -> None:
         dense.sample(
-            self.spins, self.steps, self.fields, self.work, self.heat_bath, self.used, every, self.energy, energies,
-            ups, work, counts, self.ladder.plan(len(ups)),
+            self.spins, self.steps, self.fields, self.work, self.cost, self.heat_bath, self.used, every, self.energy,
+            energies, ups, work, counts, self.ladder.plan(len(ups)),
         )  # fmt: skip
 
     def _cool(self, limit: NDArray[np.int32], scale: NDArray[np.float32], scale_low: NDArray[np.float32]) -> None:
         annealing.cool_dense(
-            self.spins, self.steps, self.fields, self.work, self.heat_bath, self.used, limit, scale, scale_low
+            self.spins,
+            self.steps,
+            self.fields,
+            self.work,
+            self.cost,
+            self.heat_bath,
+            self.used,
+            limit,
+            scale,
+            scale_low,
         )
 
 

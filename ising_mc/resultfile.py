@@ -87,24 +87,32 @@ def write_result(
     threads: int,
     attributes: dict[str, dict[str, Any]],
     tick: Callable[[], None],
+    describe: Callable[[Any], dict[str, Any]] | None = None,
+    add_more: Callable[[h5py.Group, list[list[Any]]], None] | None = None,
 ) -> None:
     """Write the whole file under another name, and rename it.
 
     threads: how many analyse and compress;  analyse: results from the series of all replicas of one point;
-    attributes: of /provenance and /timings;  tick: called after every point.  Raises StoreError where the file
-    cannot be written.
+    attributes: of /provenance and /timings;  tick: called after every point;  describe: attributes of a system, of
+    another kind than Ising's;  add_more: writes more results of a system, from its group and its units (temperature,
+    word).  Raises StoreError where the file cannot be written.
     """
+    describe = describe or describe_system
     partial = out.with_name(out.name + ".tmp")
     try:
         with h5py.File(partial, "w") as file:
-            write_header(file, spec, source.seed, attributes)
+            write_header(file, spec, source.seed, attributes, kind=spec.kind)
             own: dict[str, list[SamplingUnit]] = {}
             for unit in units:
                 own.setdefault(unit.system.label, []).append(unit)
             samples: dict[str, list[list[PointResults]]] = {}
             for system in spec.systems:
                 group = file.create_group(f"systems/{system.label}")
-                results = _SystemWriter(source, spec, own[system.label], group, threads).write(analyse, tick)
+                group.attrs.update(describe(system))
+                writer = _SystemWriter(source, spec, own[system.label], group, threads)
+                results = writer.write(analyse, tick)
+                if add_more:
+                    add_more(group, writer.points)
                 if system.sample is not None:
                     samples.setdefault(system.family, []).append(results)
             for family, of_samples in samples.items():
@@ -159,7 +167,6 @@ class _SystemWriter:
         self.ladder = self.example.ladder
 
     def write(self, analyse: Analysis, tick: Callable[[], None]) -> list[PointResults]:
-        self.group.attrs.update(describe(self.example.system))
         self.group.attrs.update(
             kernel=self.example.choice.kernel,
             packing=self.example.choice.packing,
@@ -335,6 +342,10 @@ class _SystemWriter:
                 full[: state.random.shape[0], : state.random.shape[1]] = state.random
                 random[place] = full
                 done[place] = self.source.done(unit.key)
+                for name, values in state.more.items():
+                    if f"more/{name}" not in group:
+                        self._create_more(group, name, shape, values)
+                    group[f"more/{name}"][place] = values
 
         if any(unit.choice.update == "wolff" for units in self.points for unit in units):
             self._write_clusters(group)
@@ -344,6 +355,18 @@ class _SystemWriter:
             self._scale("axis", np.arange(2), Quantity("1", "0: bands, 1: generators", "", ""), group)
             used.dims[0].attach_scale(self.group["temperature"])
             used.dims[1].attach_scale(group["axis"])
+
+    def _create_more(self, group: h5py.Group, name: str, shape: tuple[int, ...], values: Array) -> None:
+        """A data set of what else the states hold, for all words."""
+        dataset = group.create_dataset(f"more/{name}", (*shape, *values.shape), values.dtype)
+        described(dataset, Quantity("", "part of the states after the last sweep", "", ""))
+        if not self.ladder:
+            dataset.dims[0].attach_scale(self.group["temperature"])
+        dataset.dims[len(shape) - 1].attach_scale(group["word"])
+        for axis, length in enumerate(values.shape):
+            scale = f"{name}_axis{axis}"
+            self._scale(scale, np.arange(length), Quantity("1", f"axis {axis} of it", "", ""), group)
+            dataset.dims[len(shape) + axis].attach_scale(group[scale])
 
     def _write_clusters(self, group: h5py.Group) -> None:
         """How many of Wolff's clusters made a sweep, for each word."""
@@ -367,7 +390,7 @@ class _SystemWriter:
         return state.random.shape
 
 
-def describe(system: System) -> dict[str, Any]:
+def describe_system(system: System) -> dict[str, Any]:
     """A system as attributes: J holds the couplings where they are given by numbers, h is NaN where it differs."""
     shape, couplings, field = system.shape, system.couplings, system.field
     facts: dict[str, Any] = {
@@ -395,7 +418,7 @@ def describe(system: System) -> dict[str, Any]:
 
 def _write_disorder(group: h5py.Group, first: System, spec: SamplingSpec, samples: list[list[PointResults]]) -> None:
     """Averages over the samples of one disorder."""
-    facts = describe(first)
+    facts = describe_system(first)
     del facts["family"], facts["disorder_sample"]
     group.attrs.update(facts, samples=len(samples))
     scale = group.create_dataset("temperature", data=np.array(spec.temperatures))

@@ -66,10 +66,9 @@ class SystemResults:
     @property
     def is_pure_square(self) -> bool:
         """Whether it is a periodic square lattice with one coupling, which exact formulas are for."""
-        boundary = list(self.facts["boundary"])
         return (
-            self.facts["lattice"] == "square"
-            and boundary == ["periodic"] * 2
+            self.facts.get("lattice") == "square"
+            and list(self.facts["boundary"]) == ["periodic"] * 2
             and self.facts["couplings"] == "uniform"
             and len(self.facts["J"]) == 1
             and self.facts["field"] == "uniform"
@@ -81,6 +80,8 @@ class SystemResults:
         facts = self.facts
         if "rule" in facts:
             return self._network_title
+        if "machine" in facts:
+            return self._machine_title
         size = " x ".join(str(side) for side in facts["size"])
         words = [f"{self.label}: {facts['lattice']} {size}".rstrip() + f", {facts['n_sites']} sites"]
         if "open" in list(facts["boundary"]):
@@ -101,6 +102,13 @@ class SystemResults:
         if self.samples:
             words.append(f"average over {self.samples} sample(s) of the disorder")
         return ", ".join(words)
+
+    @property
+    def _machine_title(self) -> str:
+        facts = self.facts
+        words = [f"{self.label}: {facts['machine']} machine of {facts['units']} units, {facts['n_bonds']} couplings"]
+        held = int(facts["clamped"])
+        return ", ".join(words + ([f"{held} of {facts['n_sites'] + held} units clamped"] if held else []))
 
     @property
     def _network_title(self) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ising_mc.boltzmannunits import machine_annealing_units, machine_units
 from ising_mc.isingunits import annealing_units, sampling_units
 from ising_mc.reader import SpecError
 from ising_mc.recallunits import recall_units
@@ -18,6 +19,8 @@ UNITS: dict[str, Callable[[Any], Sequence[Unit]]] = {
     "ising": sampling_units,
     "anneal": annealing_units,
     "hopfield": recall_units,
+    "boltzmann": machine_units,
+    "boltzmann_anneal": machine_annealing_units,
 }
 
 

@@ -19,6 +19,8 @@ import numpy as np
 
 from ising_mc import provenance
 from ising_mc.annealfile import write_annealing
+from ising_mc.boltzmannfile import write_machine, write_machine_annealing
+from ising_mc.boltzmannspec import MachineSpec
 from ising_mc.isingspec import SamplingSpec
 from ising_mc.observables import PointResults, analyse
 from ising_mc.pilot import place_temperatures
@@ -38,6 +40,7 @@ POLL_SECONDS = 0.1
 WRITERS: dict[str, Callable[..., None]] = {  # of runs that come to more than the results of a time series
     "anneal": write_annealing,
     "hopfield": write_recalls,
+    "boltzmann_anneal": write_machine_annealing,
 }
 
 
@@ -323,6 +326,16 @@ def _write(runner: Runner, out: Path, began: str) -> None:
         "provenance": provenance.collect(runner.threads, began),
         "timings": runner.timings.attributes(),
     }
+
+    def tick_unless_stopped() -> None:
+        if runner.interrupted or runner.out_of_time():
+            raise _StoppedError
+        tick()
+
+    if isinstance(spec, MachineSpec):
+        own: Any = runner.units
+        write_machine(out, runner.store, spec, own, runner.threads, attributes, tick_unless_stopped)
+        return
     if spec.kind in WRITERS:
         WRITERS[spec.kind](out, runner.store, spec, runner.units, attributes, tick)
         return

@@ -36,15 +36,19 @@ if TYPE_CHECKING:
 LOG_SECONDS = 30.0
 MOST_NAMED = 6  # systems in one line
 TABLE_WIDTH = 180
-SHOWN = ("energy_per_site", "abs_magnetization_per_site", "specific_heat", "susceptibility", "binder_cumulant")
+SHOWN = (
+    "energy_per_site", "abs_magnetization_per_site", "energy_per_unit", "activity_per_unit", "specific_heat",
+    "susceptibility", "binder_cumulant",
+)  # fmt: skip
 EXTRA = (  # where they were observed
     "abs_staggered_magnetization_per_site",
     "correlation_length_axis0",
     "abs_overlap",
     "overlap_binder_ratio",
     "link_overlap",
+    "log_z",
 )
-TAU_SHOWN = ("energy_per_site", "abs_magnetization_per_site")
+TAU_SHOWN = ("energy_per_site", "abs_magnetization_per_site", "energy_per_unit", "activity_per_unit")
 
 
 def _console() -> Console:
@@ -305,7 +309,7 @@ def warnings_of(systems: Sequence[SystemResults]) -> list[str]:
                 "one another; if tau_int is long against the run, raise schedule.sweeps, else raise "
                 "schedule.thermalization in a new run"
             )
-        for name in SHOWN:
+        for name in (name for name in SHOWN if name in members[0].columns):
             errors = [np.isnan(system.columns[f"{name}_error"]) for system in members]
             taus = [np.isnan(system.columns[f"{name}_tau_int"]) for system in members]
             unknown_taus = [tau & ~error for tau, error in zip(taus, errors, strict=True)]

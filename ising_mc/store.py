@@ -197,7 +197,8 @@ class Store:
             if isinstance(place, tuple) and "random_shape" in final:
                 bands, generators = final["random_shape"][place[0]]
                 random = random[:bands, :generators]
-            return State(final["spins"][place], random)
+            more = {name: final["more"][name][place] for name in list(final.get("more", ()))}
+            return State(final["spins"][place], random, more)
 
     def _read_segment(self, path: Path, last: bool) -> None:
         """Take in a segment; raises FileNotFoundError where it went away, as it does when a run ends."""
@@ -387,7 +388,8 @@ def _read_series(path: Path, key: str, part: Part | None) -> Series:
 
 def _read_state(path: Path, key: str) -> State:
     with h5py.File(path, "r") as file:
-        return State(file[f"{key}/spins"][()], file[f"{key}/random_state"][()])
+        more = {name: file[f"{key}/more/{name}"][()] for name in list(file.get(f"{key}/more", ()))}
+        return State(file[f"{key}/spins"][()], file[f"{key}/random_state"][()], more)
 
 
 # -- writing ---------------------------------------------------------------------------------------------------------
@@ -426,6 +428,8 @@ def _segment_image(commits: Sequence[Commit], header: dict[str, Any]) -> bytes:
                 series.create_dataset(name, data=values)
             group.create_dataset("spins", data=commit.state.spins)
             group.create_dataset("random_state", data=commit.state.random)
+            for name, values in commit.state.more.items():
+                group.create_dataset(f"more/{name}", data=values)
             group.attrs.update(first=commit.first, done=commit.done)
         file.flush()
         image: bytes = file.id.get_file_image()

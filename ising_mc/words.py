@@ -1,6 +1,6 @@
 """Spins as bits: what all samplers that keep 64 of them in a word have in common."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
@@ -22,10 +22,14 @@ STARTS = ("up", "random", "mixed")
 
 @dataclass(frozen=True)
 class State:
-    """All that a sampler needs to go on: its spins, one word a site, and the states of its generators (bands, ...)."""
+    """All that a sampler needs to go on: its spins, one word a site, and the states of its generators (bands, ...).
+
+    more: what else it needs, by name.
+    """
 
     spins: Words
     random: Words
+    more: Series = field(default_factory=dict)
 
 
 class Sampler(Protocol):

@@ -79,9 +79,8 @@ def cool_sparse_parallel(spins, graph, scratches, costs, heat_bath, limits, scal
 
 
 @jit
-def cool_dense(spins, steps, fields, work, heat_bath, used, limits, scales, scales_low):
-    """One sweep at each of some temperatures; work: as of `dense.sample`."""
-    tile, flips, counts, scratch, cost = work
+def cool_dense(spins, steps, fields, work, cost, heat_bath, used, limits, scales, scales_low):
+    """One sweep at each of some temperatures; work, cost: as of `dense.sample`."""
     for k in range(len(limits)):
-        set_lanes(scratch.reshape(1, -1), limits[k], scales[k], scales_low[k])
-        dense.sweep(spins, steps, fields, tile, flips, counts, scratch, cost, heat_bath, used)
+        set_lanes(work[3].reshape(1, -1), limits[k], scales[k], scales_low[k])
+        dense.sweep(spins, steps, fields, work, cost, heat_bath, used)

@@ -1,8 +1,9 @@
 """Every site coupled to every other, 64 replicas: local fields are kept, so that a visit costs O(1) and a flip O(N).
 
 H = - sum_{i<j} J_ij s_i s_j - sum_i h_i s_i, with J_ij and h_i whole numbers of a unit.  Sites are visited in their
-order.  `fields` holds f_i = h_i + sum_j J_ij s_j of each replica, a row a replica; when s_i turns, its row changes by
-twice the row J_i.  Integers do not drift: fields built anew from the spins are the same.
+order, or in one that each sweep draws and all replicas share.  `fields` holds f_i = h_i + sum_j J_ij s_j of each
+replica, a row a replica; when s_i turns, its row changes by twice the row J_i.  Integers do not drift: fields built
+anew from the spins are the same.
 
 Most of the time goes into those rows, and a row of local fields is long: so sites are taken in blocks.  The local
 fields of one block are copied (transposed: replicas side by side), decided one site after the other and kept up to
@@ -35,6 +36,7 @@ from ising_mc.kernels.observe import observe
 from ising_mc.kernels.sparse import count_ups
 from ising_mc.kernels.square_sites import popcount
 from ising_mc.kernels.tempering import BETAS, NUMBERS, THIN, temper_real
+from ising_mc.kernels.xoroshiro import next_bits
 
 BLOCK = np.uint64(32)  # sites decided before the rows follow
 PIECE = np.uint64(128)  # columns of a row that are brought up to date at a time
@@ -86,19 +88,20 @@ def follow(fields, steps, flips, counts, start):
 
 
 @jit
-def update_block(spins, steps, tile, flips, counts, scratch, lanes, energy, heat_bath, used, first, last):
-    """Decide the sites first ... last - 1 with the local fields in `tile`; note the flips of each replica."""
+def update_block(spins, steps, tile, flips, counts, scratch, lanes, energy, heat_bath, used, order, first, last):
+    """Decide the sites order[first] ... order[last - 1] by the local fields in `tile`; note the flips."""
     used_low, used_high = split(used)
     for k in range(_64):
         counts[k] = ZERO
     for i in range(first, last):
+        site = order[i]
         second = (i - first) & ONE  # site of a pair, which shares a draw
         if second == ZERO:
             draw(scratch)
         shift = np.uint32(second << _4)
         for k in range(_64):
             lanes[FIELD + k] = tile[i - first, k]
-        word = spins[i]
+        word = spins[site]
         low, high, undecided = decide(lanes, word, shift, True) if heat_bath else decide(lanes, word, shift, False)
         if undecided != ZERO:
             more_low, more_high = split(settle(scratch, lanes, word, undecided, heat_bath))
@@ -110,21 +113,22 @@ def update_block(spins, steps, tile, flips, counts, scratch, lanes, energy, heat
             settle_bills(lanes, energy)
         if turned != ZERO:
             word ^= turned
-            spins[i] = word
-            tell_block(tile, lanes, steps, low, high, word, i, first, last)
-            note_flips(flips, counts, turned, word, i)
+            spins[site] = word
+            tell_block(tile, lanes, steps, low, high, word, order, i, first, last)
+            note_flips(flips, counts, turned, word, site)
     settle_bills(lanes, energy)
 
 
 @jit_inline
-def tell_block(tile, lanes, steps, low, high, word, site, first, last):
-    """Bring the local fields of the sites of a block that are still to come up to date; word: the spins after."""
+def tell_block(tile, lanes, steps, low, high, word, order, i, first, last):
+    """Bring the local fields of the sites of a block after order[i] up to date; word: the spins of that one by now."""
     word_low, word_high = split(word)
     for k in range(_32):  # +1, -1 or 0 in each lane; nobody needs the costs any more
         lanes[COST + k] = where_up(low, k, np.int32(where_up(word_low, k, TWO_32) - ONE_32))
         lanes[COST + _32 + k] = where_up(high, k, np.int32(where_up(word_high, k, TWO_32) - ONE_32))
-    for j in range(site + ONE, last):
-        step = steps[site, j]
+    site = order[i]
+    for j in range(i + ONE, last):
+        step = steps[site, order[j]]
         for k in range(_64):
             tile[j - first, k] = np.int32(tile[j - first, k] + step * lanes[COST + k])
 
@@ -141,13 +145,31 @@ def note_flips(flips, counts, turned, word, site):
 
 
 @jit
-def sweep(spins, steps, fields, tile, flips, counts, scratch, energy, heat_bath, used):
+def shuffle(order, generator):
+    """Draw an order of the sites; generator: (2,), all 0 for the order of their numbers (Durstenfeld's shuffle)."""
+    a, b = generator[0], generator[1]
+    if a | b == ZERO:
+        return
+    n = np.uint64(len(order))
+    for i in range(n):
+        order[i] = i
+    for left in range(n, ONE, -1):
+        bits, a, b = next_bits(a, b)
+        i, j = np.uint64(left) - ONE, ((bits >> _32) * np.uint64(left)) >> _32
+        order[i], order[j] = order[j], order[i]
+    generator[0], generator[1] = a, b
+
+
+@jit
+def sweep(spins, steps, fields, work, energy, heat_bath, used):
     """Attempt to flip every spin of the `used` lanes once, and follow their energies, in units of 2 u.
 
     spins: (N,) words;  steps: (N, pitch) int32, 2 J, symmetric, zero on the diagonal and from column N on;  fields:
-    (64, pitch) int32;  tile: (BLOCK, 64) int32;  flips: (64, BLOCK) int64;  counts: (64,) uint64;  used: a word with
-    the bits of the lanes that are wanted.
+    (64, pitch) int32;  work: tile (BLOCK, 64) int32, flips (64, BLOCK) int64, counts (64,) uint64, scratch, order (N,)
+    uint64 of the sites, and the generator of orders;  used: a word with the bits of the lanes that are wanted.
     """
+    tile, flips, counts, scratch, order, generator = work
+    shuffle(order, generator)
     lanes = scratch.view(np.int32)
     n = np.uint64(len(spins))
     no_bills(lanes)
@@ -155,24 +177,24 @@ def sweep(spins, steps, fields, tile, flips, counts, scratch, energy, heat_bath,
         last = min(first + BLOCK, n)
         for k in range(_64):
             for i in range(first, last):
-                tile[i - first, k] = fields[k, i]
-        update_block(spins, steps, tile, flips, counts, scratch, lanes, energy, heat_bath, used, first, last)
+                tile[i - first, k] = fields[k, order[i]]
+        update_block(spins, steps, tile, flips, counts, scratch, lanes, energy, heat_bath, used, order, first, last)
         for start in range(ZERO, n, PIECE):
             follow(fields, steps, flips, counts, start)
 
 
 @jit
-def sample(spins, steps, fields, work, heat_bath, used, every, energy, energies, ups, watch, observed, ladder):
+def sample(spins, steps, fields, work, cost, heat_bath, used, every, energy, energies, ups, watch, observed, ladder):
     """Every `every` sweeps note the energy and the number of up spins of each replica.
 
-    work: (tile, flips, counts, scratch, cost) of `sweep` and (64,) int64 zeros;  energy: (64,) int64, energies before
+    work: as of `sweep`;  cost: (64,) int64, not yet in energy, in 2 u;  energy: (64,) int64, energies before
     and after, in units;  energies, ups: (measurements, 64) int64 and int32, filled here, as is observed: (measurements,
     rows, 64), by what `observe` does with `watch`;  ladder: the plan of `tempering`, empty without.
     """
-    tile, flips, counts, scratch, cost = work
+    scratch = work[3]
     for n in range(len(ups)):
         for _ in range(every):
-            sweep(spins, steps, fields, tile, flips, counts, scratch, cost, heat_bath, used)
+            sweep(spins, steps, fields, work, cost, heat_bath, used)
         for k in range(LANES):
             energy[k] += 2 * cost[k]
             cost[k] = 0
