@@ -1,6 +1,6 @@
 """Run files of Boltzmann machines: sampling at the temperatures of a grid, annealing, and training."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -197,8 +197,11 @@ def _check_tempering(spec: MachineSpec) -> None:
 # --- the machine --------------------------------------------------------------------------------------------------
 
 
-def read_system(reader: Reader) -> tuple[MachineSystem, list[str]]:
-    """The machine of the table [machine], nothing clamped, and what to warn of."""
+def read_system(reader: Reader, sizes_from_data: Callable[[], int] | None = None) -> tuple[MachineSystem, list[str]]:
+    """The machine of the table [machine], nothing clamped, and what to warn of.
+
+    sizes_from_data: tells how many visible units there are where the file does not.
+    """
     if "machine" not in reader.tables:
         raise SpecError("the table [machine] is missing: give kind, units, visible and hidden, or weights")
     kind = reader.choice("machine.kind", KINDS, "restricted")
@@ -215,6 +218,8 @@ def read_system(reader: Reader) -> tuple[MachineSystem, list[str]]:
                 raise SpecError(f"machine.{key} has no meaning beside machine.weights, which holds the machine itself")
         return _given(reader, kind, units, order), []
     graph = _graph(reader, kind)
+    if graph is None and reader.get("machine.visible", None) is None and sizes_from_data:
+        reader.tables["machine"]["visible"] = sizes_from_data()
     sizes = _sizes(reader, kind, graph)
     if sizes is None:
         raise SpecError("machine.visible is missing: give the number of visible units, or machine.weights")

@@ -164,6 +164,26 @@ def recall(
 
 @main.command()
 @_run_file
+@_execution
+def train(
+    ctx: click.Context, file: Path, output: Path | None, threads: int | None, time_limit: float | None, quiet: bool
+) -> None:
+    """Train a Boltzmann machine on data, and show how it learnt; the same command goes on where it stopped.
+
+    FILE is a run file of model.kind = "boltzmann" with a table [train].  More epochs in the file extend what is there.
+    """
+    from ising_mc import screen
+
+    spec, out = _load(file, output)
+    if spec.kind != "train":
+        fail(f"{file}: train needs model.kind = 'boltzmann' and a table [train]; `ising-mc init train` prints one")
+    _execute(ctx, spec, out, threads, time_limit, quiet)
+    if not quiet:
+        screen.show_results(out)
+
+
+@main.command()
+@_run_file
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
 def status(file: Path, output: Path | None, as_json: bool) -> None:
     """Show how far a run is, from its files alone."""

@@ -144,6 +144,16 @@ def free_energy(machine: Machine, visible: ArrayLike, T: float = 1.0) -> Floats:
     return found
 
 
+def hidden_means(machine: Machine, visible: ArrayLike, T: float = 1.0) -> Floats:
+    """Means (D, n_h) of the hidden units of a restricted machine, given visible states (D, n_v).
+
+    Raises ValueError for a machine of another kind.
+    """
+    if machine.kind != "restricted":
+        raise ValueError("hidden units are independent given the visible ones in a restricted machine only")
+    return _mean((np.asarray(visible, np.float64) @ machine.weights[0] + machine.biases[1]) / T, machine.units)
+
+
 def log_likelihood(machine: Machine, visible: ArrayLike, T: float = 1.0, log_z: float | None = None) -> float:
     """Mean over rows v of log Pr(v) = -F(v)/T - log Z, in nats a state; visible: (D, n_v) with D > 0.
 

@@ -10,6 +10,7 @@ from ising_mc.isingunits import annealing_units, sampling_units
 from ising_mc.reader import SpecError
 from ising_mc.recallunits import recall_units
 from ising_mc.runspec import RunSpec
+from ising_mc.trainunits import train_units
 from ising_mc.unit import Unit
 from ising_mc.words import Sampler, Series
 
@@ -21,6 +22,7 @@ UNITS: dict[str, Callable[[Any], Sequence[Unit]]] = {
     "hopfield": recall_units,
     "boltzmann": machine_units,
     "boltzmann_anneal": machine_annealing_units,
+    "train": train_units,
 }
 
 

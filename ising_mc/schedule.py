@@ -30,6 +30,7 @@ from ising_mc.resultfile import write_result
 from ising_mc.run import Stretch, advance, try_out, units_of
 from ising_mc.runspec import RunSpec
 from ising_mc.store import Commit, Store, with_its_ladder
+from ising_mc.trainfile import write_training
 from ising_mc.unit import Unit
 from ising_mc.words import Series
 
@@ -41,6 +42,7 @@ WRITERS: dict[str, Callable[..., None]] = {  # of runs that come to more than th
     "anneal": write_annealing,
     "hopfield": write_recalls,
     "boltzmann_anneal": write_machine_annealing,
+    "train": write_training,
 }
 
 

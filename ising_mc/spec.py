@@ -5,11 +5,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ising_mc import boltzmannspec, isingspec, recallspec
+from ising_mc import isingspec, recallspec, trainspec
 from ising_mc.reader import Reader, SpecError, known
 from ising_mc.runspec import RunSpec
 
-MODELS: dict[str, Any] = {"ising": isingspec, "hopfield": recallspec, "boltzmann": boltzmannspec}
+MODELS: dict[str, Any] = {"ising": isingspec, "hopfield": recallspec, "boltzmann": trainspec}
 
 
 def load(path: Path | str) -> RunSpec:

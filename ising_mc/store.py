@@ -153,6 +153,9 @@ class Store:
                     for word in range(-(-len(system["read"]) // LANES)):
                         self.progress[f"{label}/anneal/w{word:04d}"] = Progress(len(system["sweep"]))
                 return
+            if kind == "train":
+                self._read_trained(file)
+                return
             if kind == "hopfield":  # nor to this
                 for label, system in file["systems"].items():
                     self.result = int(file.attrs["sweeps"]), tuple(float(T) for T in system["temperature"])
@@ -181,6 +184,23 @@ class Store:
                             [self._from_result(label, [t], word, replicas_per_word)],
                             lambda label=label, t=t, word=word: self._final_state(label, (t, word)),  # type: ignore[misc]
                         )
+
+    def _read_trained(self, file: h5py.File) -> None:
+        """More epochs can be added to a result of training."""
+        (label,) = file["systems"]
+        epochs = int(file.attrs["sweeps"])
+        self.result = epochs, ()
+
+        def series(part: Part | None) -> Series:
+            with open_result(self.out) as file, damage_told(self.out):
+                return {name: file["training"][name][()][None] for name in list(file["training"]) if name != "epoch"}
+
+        def state() -> State:
+            with open_result(self.out) as file, damage_told(self.out):
+                own = {name: file[f"systems/{label}/final"][name][()] for name in list(file[f"systems/{label}/final"])}
+                return State(own.pop("spins"), own.pop("random_state"), own)
+
+        self.progress[f"{label}/train/w0000"] = Progress(epochs, [series], state)
 
     def _from_result(self, label: str, order: list[int], word: int, per_word: int) -> Callable[[Part | None], Series]:
         def read(part: Part | None) -> Series:
@@ -318,7 +338,9 @@ def read_header(out: Path) -> dict[str, Any] | None:
             "identity": json.loads(file.attrs["identity"]),
             "seed": int(file.attrs["seed"]),
             "sweeps": int(file.attrs["sweeps"]),
-            "temperatures": [] if file.attrs.get("kind") == "anneal" else [float(T) for T in system["temperature"]],
+            "temperatures": []
+            if file.attrs.get("kind") in ("anneal", "train")
+            else [float(T) for T in system["temperature"]],
         }
 
 

@@ -1,0 +1,542 @@
+"""Learning of Boltzmann machines from data: contrastive divergence and its kin, and exact gradients.
+
+The gradient of the mean log likelihood of data, by J_ij and b_i, is <u_i u_j> and <u_i> with the visible units held at
+the data, minus these when all units are free (Ackley, Hinton and Sejnowski, Cogn. Sci. 9, 147, 1985); the temperature
+is 1.  Trainers are samplers (`words.Sampler`) whose sweeps are epochs.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
+
+from ising_mc import likelihood, streams
+from ising_mc.kernels import contrastive as kernel
+from ising_mc.kernels import logistic
+from ising_mc.machine import Machine
+from ising_mc.words import Series, State, aligned_zeros
+
+METHODS = ("exact", "cd", "pcd", "pt")
+CLAMPED = ("mean_field", "gibbs")
+STARTS = ("base_rate", "zero")
+FEW_SUMMED = 16  # units up to which likelihoods are summed exactly
+MONITORED = 300  # examples of an epoch that tell of reconstruction and pseudo-likelihood
+JUDGED = 2000  # examples whose mean likelihood is told
+CHAINS, STEPS = 100, 500  # of annealed importance sampling
+WALK = 100  # steps of a fresh chain that is to be a sample of the model
+MOST_WEIGHT = 1e3  # beyond it learning has gone astray
+MEAN_FIELD_STEPS, DAMPING = 30, 0.5
+EDGE = 0.01  # base rates stay this far from 0 and 1
+QUANTITIES = (
+    "gradient_norm", "reconstruction_error", "pseudo_likelihood", "log_likelihood", "log_likelihood_low",
+    "log_likelihood_high", "held_out_log_likelihood", "held_out_log_likelihood_low", "held_out_log_likelihood_high",
+)  # fmt: skip
+Floats32 = NDArray[np.float32]
+Floats = NDArray[np.float64]
+
+
+class DivergedError(ValueError):
+    """Weights grew beyond all measure; the message is one sentence."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How to learn.
+
+    method: "exact" gradient, "cd", "pcd" or "pt" (chains at `temperings` inverse temperatures from 1 to 0);  steps: of
+    Gibbs sampling for each update;  batch: examples of an update;  chains: persistent ones (0: as many as a batch);
+    rate, decay: rate / (1 + decay * epoch);  momentum, l1, l2: of the weights;  centred: gradient of centred units;
+    clamped: of hidden units of general machines, "mean_field" or "gibbs";  start: of the visible biases;
+    evaluate_every: epochs between estimates of the likelihood, which the last one always has.
+    """
+
+    method: str = "pcd"
+    steps: int = 1
+    epochs: int = 100
+    batch: int = 100
+    chains: int = 0
+    rate: float = 0.05
+    decay: float = 0.0
+    momentum: float = 0.0
+    l1: float = 0.0
+    l2: float = 0.0
+    centred: bool = False
+    temperings: int = 10
+    clamped: str = "mean_field"
+    start: str = "base_rate"
+    evaluate_every: int = 10
+
+
+class Trainer:
+    """What all trainers have in common: parameters, history, and states from which they go on bit for bit.
+
+    machine: where learning begins;  data: (D, n_v) means of the visible units;  held_out: likewise, maybe none.  Means
+    that are no states are drawn anew for each epoch (Salakhutdinov and Murray, ICML 2008).
+    """
+
+    lanes = 1
+    record_bytes = 8 * len(QUANTITIES)
+
+    def __init__(
+        self, machine: Machine, recipe: Recipe, data: Floats32, held_out: Floats32, draw_biases: bool = True
+    ) -> None:
+        self.spin = machine.units == "spin"
+        self.recipe, self.data, self.held_out = recipe, data, held_out
+        self.is_binary = bool(np.isin(data, (machine.low, 1)).all())
+        if draw_biases and recipe.start == "base_rate":
+            machine = with_base_rates(machine, data)
+        self.first = machine
+        self.base = base_rates(data, self.spin)
+        self.parameters = [own.astype(np.float32) for own in (*machine.weights, *machine.biases)]
+        self.velocity = [np.zeros_like(own) for own in self.parameters]
+        self.done, self.seed, self.label = 0, 0, ""
+        self.scratch = aligned_zeros(logistic.SCRATCH_WORDS)
+
+    # --- state ----------------------------------------------------------------------------------------------------
+
+    def start(self, seed: int, system: str, temperature: float, word: int, start: str) -> None:
+        """Draw the chains and the generators."""
+        self.seed, self.label, self.done = seed, system, 0
+        for own, first in zip(self.parameters, (*self.first.weights, *self.first.biases), strict=True):
+            own[:] = first
+        for velocity in self.velocity:
+            velocity[:] = 0
+        origin = streams.sequence(seed, system, 0.0, word, streams.UPDATES)
+        self.scratch[: logistic.STATE_WORDS] = origin.generate_state(logistic.STATE_WORDS, np.uint64)
+        self._begin(self._rng(0, streams.START))
+
+    def state(self) -> State:
+        """A copy of the state."""
+        more = {f"parameters_{k}": own.copy() for k, own in enumerate(self.parameters)}
+        more |= {f"velocity_{k}": own.copy() for k, own in enumerate(self.velocity)}
+        more |= {name: own.copy() for name, own in self._own().items()}
+        random = self.scratch[None, : logistic.STATE_WORDS].copy()
+        return State(np.array([self.done], np.uint64), random, more)
+
+    def restore(self, state: State) -> None:
+        """Go back to a state, after `start`."""
+        self.done = int(state.spins[0])
+        self.scratch[: logistic.STATE_WORDS] = state.random[0]
+        for k, (own, velocity) in enumerate(zip(self.parameters, self.velocity, strict=True)):
+            own[:], velocity[:] = state.more[f"parameters_{k}"], state.more[f"velocity_{k}"]
+        for name, own in self._own().items():
+            own[:] = state.more[name]
+
+    def _rng(self, epoch: int, purpose: int) -> np.random.Generator:
+        """Random numbers of an epoch, which depend on nothing before it."""
+        return np.random.Generator(np.random.SFC64(streams.sequence(self.seed, self.label, 0.0, epoch, purpose)))
+
+    def _own(self) -> dict[str, NDArray[Any]]:
+        """Arrays that the state holds beside parameters: chains, centres."""
+        raise NotImplementedError
+
+    def _begin(self, rng: np.random.Generator) -> None:
+        raise NotImplementedError
+
+    def _learn(self, data: Floats32, order: NDArray[np.int64], rate: float) -> float:
+        """One epoch; the mean norm of its gradients."""
+        raise NotImplementedError
+
+    def _reconstruct(self, visible: Floats32) -> Floats:
+        """Means of the visible units after hidden ones have seen them."""
+        raise NotImplementedError
+
+    def samples(self, count: int) -> Floats:
+        """States (count, n) of the model, as good as its chains are."""
+        raise NotImplementedError
+
+    @property
+    def machine(self) -> Machine:
+        """The machine as it is."""
+        weights = len(self.first.weights)
+        own = [parameter.astype(np.float64) for parameter in self.parameters]
+        return replace(self.first, weights=tuple(own[:weights]), biases=tuple(own[weights:]))
+
+    # --- epochs ---------------------------------------------------------------------------------------------------
+
+    def sweep(self, sweeps: int) -> None:
+        """Learn for some epochs without telling how it goes."""
+        self.record(1, sweeps)
+
+    def record(self, measurements: int, every: int) -> Series:
+        """How learning goes: a series (1, measurements) for each of QUANTITIES.
+
+        Raises DivergedError where weights blow up.
+        """
+        found = np.full((len(QUANTITIES), measurements), np.nan)
+        for k in range(measurements):
+            for _ in range(every):
+                norm = self._epoch()
+            found[:3, k] = norm, *self._monitors()
+            if self.done % self.recipe.evaluate_every == 0 or self.done == self.recipe.epochs:
+                found[3:, k] = self._likelihoods()
+        return {name: own[None] for name, own in zip(QUANTITIES, found, strict=True)}
+
+    def _epoch(self) -> float:
+        rng = self._rng(self.done, streams.LEARNING)
+        data = self.data if self.is_binary else draw(self.data, self.spin, rng)
+        rate = self.recipe.rate / (1 + self.recipe.decay * self.done)
+        with threadpool_limits(1, user_api="blas"):
+            norm = self._learn(data, rng.permutation(len(data)), rate)
+        largest = max(float(np.abs(own).max(initial=0)) for own in self.parameters)
+        if not (np.isfinite(norm) and largest < MOST_WEIGHT):
+            raise DivergedError(
+                f"learning diverged in epoch {self.done + 1}: a weight or bias is beyond {MOST_WEIGHT:g}; what was "
+                "saved before is kept; lower train.rate or train.momentum, or raise train.l2"
+            )
+        self.done += 1
+        return norm
+
+    def _monitors(self) -> tuple[float, float]:
+        """Reconstruction error, squared, a unit; and pseudo-likelihood (Besag) by one unit of each example, nats."""
+        rng = self._rng(self.done, streams.LIKELIHOOD)
+        data = self.data[rng.integers(0, len(self.data), MONITORED)]
+        data = data if self.is_binary else draw(data, self.spin, rng)
+        with threadpool_limits(1, user_api="blas"):
+            error = float(np.mean((self._reconstruct(data) - data) ** 2))
+            change = self._cost_of_turning(data, rng.integers(0, data.shape[1], len(data)))
+        return error, float(-data.shape[1] * np.mean(np.logaddexp(0, -change)))
+
+    def _cost_of_turning(self, visible: Floats32, which: NDArray[np.int64]) -> Floats:
+        """By how much free energies rise when one visible unit of each row turns; NaN where they are not known."""
+        own, turned, rows = visible.astype(np.float64), visible.astype(np.float64), np.arange(len(visible))
+        turned[rows, which] = (0 if self.spin else 1) - own[rows, which]
+        try:
+            return likelihood.free_energy(self.machine, turned) - likelihood.free_energy(self.machine, own)
+        except ValueError:  # too many hidden units to sum over
+            return np.full(len(own), np.nan)
+
+    def _likelihoods(self) -> list[float]:
+        """Mean log likelihood of the data and of those held out, nats an example: value, low and high, of each."""
+        rng, machine = self._rng(self.done, streams.LIKELIHOOD), self.machine
+        with threadpool_limits(1, user_api="blas"):
+            value, low, high = judge(machine, rng, self.base, self.samples)
+            found: list[float] = []
+            for data in (self.data, self.held_out):
+                own = data[:JUDGED]
+                if not len(own) or not np.isfinite(value):
+                    found += [np.nan] * 3
+                    continue
+                own = own if self.is_binary else draw(own, self.spin, self._rng(0, streams.LIKELIHOOD))
+                found += [likelihood.log_likelihood(machine, own, log_z=log_z) for log_z in (value, high, low)]
+        return found
+
+
+def judge(
+    machine: Machine, rng: np.random.Generator, base: Floats, samples: Callable[[int], Floats]
+) -> tuple[float, float, float]:
+    """log Z of a machine, and bounds: exact where it can be summed, else from annealing there and back.
+
+    base: biases of independent visible units;  samples: makes states of the model (count, n).  The lower bound is the
+    lower end of the interval of annealed importance sampling, the upper one that of the way back (see
+    `likelihood.reverse_ais`), which is as good as the samples are.  NaN where hidden units are too many to be summed.
+    """
+    if likelihood.side_summed(machine) <= FEW_SUMMED:
+        value = likelihood.log_z(machine)
+        return value, value, value
+    if machine.kind == "general" and sum(machine.sizes[1:]) > likelihood.MOST_SUMMED:
+        return np.nan, np.nan, np.nan
+    ahead = likelihood.ais(machine, rng, CHAINS, STEPS, base)
+    back = likelihood.reverse_ais(machine, samples(CHAINS), rng, STEPS, base)
+    low = ahead.low if ahead.reliable else np.nan
+    return ahead.log_z, low, back.high if back.reliable else np.nan
+
+
+def draw(means: Floats32, spin: bool, rng: np.random.Generator) -> Floats32:
+    """States of units from their means."""
+    low = -1 if spin else 0
+    return np.where(low + (1 - low) * rng.random(means.shape, np.float32) < means, 1, low).astype(np.float32)
+
+
+def base_rates(data: Floats32, spin: bool) -> Floats:
+    """Biases (n_v,) of independent visible units with the means of the data, which are kept away from their ends."""
+    rate = np.clip((data.mean(axis=0, dtype=np.float64) + spin) / (1 + spin), EDGE, 1 - EDGE)
+    return np.asarray(np.log(rate / (1 - rate)) / (1 + spin))
+
+
+def with_base_rates(machine: Machine, data: Floats32) -> Machine:
+    """A machine whose visible biases are the base rates of data."""
+    base, first = base_rates(data, machine.units == "spin"), machine.biases[0].copy()
+    first[: len(base)] = base
+    return replace(machine, biases=(first, *machine.biases[1:]))
+
+
+class RestrictedTrainer(Trainer):
+    """Learning of a restricted machine, in float32."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        recipe, n_v, n_h = self.recipe, *self.first.sizes
+        self.ladders = recipe.chains or min(recipe.batch, len(self.data))
+        rungs = recipe.temperings if recipe.method == "pt" else 1
+        rows = rungs * self.ladders if recipe.method in ("pcd", "pt") else 0
+        self.betas = np.repeat(np.linspace(1, 0, rungs) if rungs > 1 else [1.0], self.ladders).astype(np.float32)
+        self.chains = np.zeros((rows, n_v), np.float32), np.zeros((rows, n_h), np.float32)
+        self.centres = np.zeros(n_v, np.float32), np.zeros(n_h, np.float32)
+        self.swaps = np.zeros(2, np.uint64)
+
+    @property
+    def net(self) -> tuple[Floats32, Floats32, Floats32]:
+        """Weights and biases."""
+        W, b, c = self.parameters
+        return W, b, c
+
+    def _own(self) -> dict[str, NDArray[Any]]:
+        visible, hidden = self.chains
+        mu, nu = self.centres
+        own: dict[str, NDArray[Any]] = {"visible": visible, "hidden": hidden, "centres_visible": mu}
+        return own | {"centres_hidden": nu, "swaps": self.swaps}
+
+    def _begin(self, rng: np.random.Generator) -> None:
+        self.centres[0][:] = self.data.mean(axis=0)
+        self.centres[1][:] = 0 if self.spin else 0.5
+        self.swaps[:] = rng.integers(0, 2**64, 2, np.uint64)
+        visible, hidden = self.chains
+        if len(visible):
+            visible[:] = draw(np.resize(self.data, visible.shape), self.spin, rng)
+            hidden[:] = draw(np.broadcast_to(self.centres[1], hidden.shape), self.spin, rng)
+
+    def _learn(self, data: Floats32, order: NDArray[np.int64], rate: float) -> float:
+        recipe, f = self.recipe, np.float32
+        if recipe.method == "exact":
+            return self._learn_exactly(data, order, rate)
+        W, b, c = self.velocity
+        method = recipe.steps, self.ladders, recipe.method == "cd", recipe.centred
+        speed = f(0.01 if recipe.centred else 0)
+        settings = f(rate), f(recipe.momentum), f(recipe.l1), f(recipe.l2), speed
+        norm: float = kernel.epoch(
+            data, order, recipe.batch, self.net, (W, b, c), self.centres, self.chains, self.betas, method, settings,
+            self.spin, self.scratch, self.swaps,
+        )  # fmt: skip
+        return norm
+
+    def _learn_exactly(self, data: Floats32, order: NDArray[np.int64], rate: float) -> float:
+        norms = []
+        for first in range(0, len(order), self.recipe.batch):
+            gradient = exact_gradient(self.machine, data[order[first : first + self.recipe.batch]])
+            norms.append(follow(self, gradient, rate))
+        return float(np.mean(norms))
+
+    def _hidden(self, visible: Floats32) -> Floats32:
+        W, _, c = self.net
+        means: Floats32 = visible @ W
+        kernel.means_of(means, c, np.ones(len(visible), np.float32), self.spin)
+        return means
+
+    def _reconstruct(self, visible: Floats32) -> Floats:
+        W, b, _ = self.net
+        means = np.ascontiguousarray(self._hidden(visible) @ W.T)
+        kernel.means_of(means, b, np.ones(len(visible), np.float32), self.spin)
+        return np.asarray(means, np.float64)
+
+    def _cost_of_turning(self, visible: Floats32, which: NDArray[np.int64]) -> Floats:
+        W, b, c = self.net
+        inputs = visible @ W + c
+        own = visible[np.arange(len(visible)), which]
+        change = -2 * own if self.spin else 1 - 2 * own
+        after = inputs + change[:, None] * W[which]
+        sums = [_log_sums(x, self.spin).sum(axis=1) for x in (inputs, after)]
+        return np.asarray(sums[0] - sums[1] - change * b[which], np.float64)
+
+    def samples(self, count: int) -> Floats:
+        """States (count, n): the chains at T = 1, or fresh ones that begin at the data; walked on some steps."""
+        rng = self._rng(self.done, streams.START)
+        own = self.chains[0][: self.ladders] if len(self.chains[0]) else self.data
+        visible = draw(own[rng.integers(0, len(own), count)], self.spin, rng)
+        hidden = draw(self._hidden(visible), self.spin, rng)
+        scratch = self.scratch.copy()
+        scratch[: logistic.STATE_WORDS] = rng.integers(0, 2**64, logistic.STATE_WORDS, np.uint64)
+        ones = np.ones(count, np.float32)
+        kernel.walk(visible, hidden, self.net, ones, count, WALK, self.spin, scratch, self.swaps.copy())
+        return np.concatenate((visible, hidden), axis=1).astype(np.float64)
+
+
+def _log_sums(x: Floats32, spin: bool) -> Floats32:
+    """Log of the sum of exp(x u) over the values of a unit."""
+    size = np.abs(x)
+    if spin:
+        return np.asarray(size + np.log1p(np.exp(-2 * size)))
+    return np.asarray(np.log1p(np.exp(-size)) + np.maximum(x, 0))
+
+
+class GeneralTrainer(Trainer):
+    """Learning of any machine, by a matrix of all pairs; couplings that the machine does not have stay 0."""
+
+    def __init__(self, *arguments: Any, mask: NDArray[np.bool_] | None = None, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        recipe, machine = self.recipe, self.first
+        self.n, self.n_v = machine.n, machine.visible
+        self.mask = mask_of(machine) if mask is None else mask
+        count = recipe.chains or min(recipe.batch, len(self.data))
+        self.chains = np.zeros((count if recipe.method == "pcd" else 0, self.n), np.float32)
+        width = max(count, min(recipe.batch, len(self.data)), CHAINS)
+        self.generators = np.zeros((width, 2), np.uint64)
+        self._now = np.random.default_rng(0)  # of the epoch
+
+    def _own(self) -> dict[str, NDArray[Any]]:
+        return {"chains": self.chains, "generators": self.generators}
+
+    def _begin(self, rng: np.random.Generator) -> None:
+        self.generators[:] = rng.integers(0, 2**64, self.generators.shape, np.uint64)
+        half = 0.0 if self.spin else 0.5
+        if len(self.chains):
+            self.chains[:] = draw(np.full(self.chains.shape, half, np.float32), self.spin, rng)
+            self.chains[:, : self.n_v] = draw(np.resize(self.data, (len(self.chains), self.n_v)), self.spin, rng)
+
+    @property
+    def _dense(self) -> tuple[Floats32, Floats32]:
+        J, b = self.machine.dense
+        return J.astype(np.float32), b.astype(np.float32)
+
+    def _learn(self, data: Floats32, order: NDArray[np.int64], rate: float) -> float:
+        norms, self._now = [], self._rng(self.done, streams.UPDATES)
+        for first in range(0, len(order), self.recipe.batch):
+            visible = data[order[first : first + self.recipe.batch]]
+            if self.recipe.method == "exact":
+                gradient = exact_gradient(self.machine, visible)
+            else:
+                gradient = self._gradient(visible)
+            norms.append(follow(self, gradient, rate))
+        return float(np.mean(norms))
+
+    def _gradient(self, visible: Floats32) -> tuple[Floats, Floats]:
+        """By J (n, n) and b (n,): clamped phase minus free phase."""
+        J, b = self._dense
+        held = self._clamped(visible, J, b)
+        free = draw(held, self.spin, self._now) if self.recipe.method == "cd" else self.chains
+        self._walk(free, J, b, 0, self.recipe.steps)
+        both = []
+        for own in (held, free):
+            u = own.astype(np.float64)
+            both.append((u.T @ u / len(u), u.mean(axis=0)))
+        return (both[0][0] - both[1][0]) * self.mask, both[0][1] - both[1][1]
+
+    def _clamped(self, visible: Floats32, J: Floats32, b: Floats32) -> Floats32:
+        """Means or states of all units (rows, n) while the visible ones are held."""
+        own = np.zeros((len(visible), self.n), np.float32)
+        own[:, : self.n_v] = visible
+        hidden = slice(self.n_v, self.n)
+        if self.n == self.n_v:
+            return own
+        own[:, hidden] = 0.0 if self.spin else 0.5
+        if self.recipe.clamped == "gibbs":
+            own[:, hidden] = draw(own[:, hidden], self.spin, self._now)
+            self._walk(own, J, b, self.n_v, max(10, self.recipe.steps))
+            return own
+        ones = np.ones(len(own), np.float32)
+        for _ in range(MEAN_FIELD_STEPS):
+            means = np.ascontiguousarray(own @ J[:, hidden])
+            kernel.means_of(means, b[hidden], ones, self.spin)
+            own[:, hidden] = DAMPING * own[:, hidden] + (1 - DAMPING) * means
+        return own
+
+    def _walk(self, states: Floats32, J: Floats32, b: Floats32, first: int, sweeps: int) -> None:
+        fields = np.ascontiguousarray(states @ J + b)
+        kernel.gibbs(J, fields, states, first, sweeps, 1.0, self.spin, self.generators)
+
+    def _reconstruct(self, visible: Floats32) -> Floats:
+        """Means of visible units, each by all the others."""
+        J, b = self._dense
+        own = self._clamped(visible, J, b)
+        means = np.ascontiguousarray(own @ J[:, : self.n_v])
+        kernel.means_of(means, b[: self.n_v], np.ones(len(own), np.float32), self.spin)
+        return np.asarray(means, np.float64)
+
+    def samples(self, count: int) -> Floats:
+        """States (count, n): the chains, or fresh ones that begin at the data; walked on some sweeps."""
+        rng = self._rng(self.done, streams.START)
+        J, b = self._dense
+        if len(self.chains):
+            own = self.chains[rng.integers(0, len(self.chains), count)]
+        else:
+            visible = draw(self.data[rng.integers(0, len(self.data), count)], self.spin, rng)
+            own = draw(self._clamped(visible, J, b), self.spin, rng)
+        fields = np.ascontiguousarray(own @ J + b)
+        generators = rng.integers(0, 2**64, (count, 2), np.uint64)
+        kernel.gibbs(J, fields, own, 0, WALK, 1.0, self.spin, generators)
+        return own.astype(np.float64)
+
+
+def follow(trainer: Trainer, gradient: tuple[Floats, Floats], rate: float) -> float:
+    """Take a step along a gradient by J (n, n) and b (n,) with the trainer's momentum and decay; the norm of it."""
+    machine, recipe, norm = trainer.machine, trainer.recipe, 0.0
+    G, g = gradient
+    if machine.kind == "general":
+        slopes = [G, g]
+    else:
+        layers = machine.layers
+        blocks = [G[own, after] for own, after in pairwise(layers)]
+        slopes = [*blocks, *(g[own] for own in layers)]
+    for k, slope in enumerate(slopes):
+        l1, l2 = (recipe.l1, recipe.l2) if k < len(machine.weights) else (0.0, 0.0)
+        own, moved = trainer.parameters[k].reshape(-1), trainer.velocity[k].reshape(-1)
+        flat = np.ascontiguousarray(slope, np.float32).reshape(-1)
+        pairs = 0.5 if slope is G else 1.0  # each pair stands there twice
+        norm += pairs * kernel.step(own, moved, flat, *(np.float32(x) for x in (rate, recipe.momentum, l1, l2)))
+    return float(np.sqrt(norm))
+
+
+def mask_of(machine: Machine) -> NDArray[np.bool_]:
+    """Which pairs of units (n, n) a machine couples: all of a general one."""
+    if machine.kind == "general":
+        return ~np.eye(machine.n, dtype=bool)
+    ones = replace(machine, weights=tuple(np.ones_like(W) for W in machine.weights))
+    return np.asarray(ones.dense[0] != 0)
+
+
+def exact_gradient(machine: Machine, visible: NDArray[np.floating]) -> tuple[Floats, Floats]:
+    """The gradient of the mean log likelihood of visible states (D, n_v), by J (n, n) and b (n,).
+
+    Raises ValueError where too many units would have to be summed over.
+    """
+    free = likelihood.moments(machine)
+    if machine.kind == "restricted":
+        both = np.concatenate((visible, likelihood.hidden_means(machine, visible)), axis=1)
+        return (both.T @ both / len(both) - free.correlations) * mask_of(machine), both.mean(axis=0) - free.mean
+    rows, counts = np.unique(visible, axis=0, return_counts=True)
+    units = range(machine.visible)
+    pairs, means = np.zeros((machine.n, machine.n)), np.zeros(machine.n)
+    for row, count in zip(rows, counts / len(visible), strict=True):
+        hidden = likelihood.moments(machine.clamped(list(units), row)[0])
+        u = np.concatenate((row, hidden.mean))
+        both = np.outer(u, u)
+        both[machine.visible :, machine.visible :] = hidden.correlations
+        pairs += count * both
+        means += count * u
+    G = (pairs - free.correlations) * mask_of(machine)
+    return G, means - free.mean
+
+
+def check_recipe(kind: str, sizes: tuple[int, ...], recipe: Recipe) -> None:
+    """Raise ValueError for what a machine cannot learn by."""
+    if recipe.method == "pt" and kind != "restricted":
+        raise ValueError("train.method = 'pt' is for restricted machines; 'pcd' goes with all")
+    if recipe.centred and (kind != "restricted" or recipe.method == "exact"):
+        raise ValueError("train.centred = true is for restricted machines, and not for the exact gradient")
+    if recipe.method == "exact":
+        summed = sum(sizes) if kind == "general" else min(sum(sizes[::2]), sum(sizes[1::2]))
+        hidden = 0 if kind == "restricted" else sum(sizes[1:])
+        if max(summed, hidden) > likelihood.MOST_SUMMED:
+            raise ValueError(
+                f"train.method = 'exact' sums over all states, and {max(summed, hidden)} units are too many: at most "
+                f"{likelihood.MOST_SUMMED}"
+            )
+
+
+def make_trainer(
+    machine: Machine, recipe: Recipe, data: Floats32, held_out: Floats32, draw_biases: bool = True,
+    mask: NDArray[np.bool_] | None = None,
+) -> Trainer:  # fmt: skip
+    """The trainer of a machine.
+
+    draw_biases: whether the recipe says where visible biases start;  mask: pairs of units (n, n) of a general machine
+    that may be coupled, all by default.  Raises ValueError for what a machine cannot learn by.
+    """
+    check_recipe(machine.kind, machine.sizes, recipe)
+    if machine.kind == "restricted":
+        return RestrictedTrainer(machine, recipe, data, held_out, draw_biases)
+    return GeneralTrainer(machine, recipe, data, held_out, draw_biases, mask=mask)
