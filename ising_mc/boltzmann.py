@@ -187,7 +187,8 @@ class BlockTables:
             row = np.searchsorted(there, source[own] // LANES) * LANES + source[own] % LANES
             np.add.at(rows, (row, target[own] - LANES * first[number]), 2 * values[own])
             offsets.append(sum(len(part) for part in steps))
-            steps.append(rows.reshape(len(rows), -1, int(kernel.COLUMNS)).transpose(1, 0, 2).reshape(-1))
+            tiles = LANES * count // int(kernel.COLUMNS)
+            steps.append(rows.reshape(len(rows), tiles, int(kernel.COLUMNS)).transpose(1, 0, 2).reshape(-1))
             sources.append(there)
             source_first.append(source_first[-1] + len(there))
         size = sum(len(part) for part in steps)

@@ -25,10 +25,11 @@ from ising_mc.boltzmann import MachineSystem, Realization, mean_values, realize
 from ising_mc.boltzmannspec import MachineAnnealSpec, MachineSpec
 from ising_mc.boltzmannunits import MachineAnnealUnit, MachineUnit
 from ising_mc.datasets import add, add_scale
-from ising_mc.machine import Machine
+from ising_mc.machine import Machine, random_machine
 from ising_mc.machinefile import parameters
 from ising_mc.observables import OF_MACHINES, PointResults, Quantity, analyse
 from ising_mc.resultfile import Source, write_result
+from ising_mc.results import damage_told, open_result
 from ising_mc.statistics import interval_factor
 from ising_mc.words import Series
 
@@ -185,3 +186,31 @@ def write_machine_annealing(
     Raises StoreError where they cannot be written.
     """
     annealfile.write_annealing(out, source, spec, units, attributes, tick, _MachineModel())
+
+
+def read_model(path: Path) -> Machine:
+    """The machine of a result file.
+
+    Raises StoreError where the file is damaged, or has none.
+    """
+    with open_result(path) as file, damage_told(path):
+        model, first = file["model"], next(iter(file["systems"].values()))
+        kind, units, sizes = model.attrs["kind"], model.attrs["units"], tuple(first.attrs["sizes"].tolist())
+        like = random_machine(kind, units, sizes, 0.0, np.random.default_rng(0))  # has the names and their order
+        found = [model[name][()] for name in parameters(like)]
+        weights = len(like.weights)
+        return Machine(kind, units, sizes, tuple(found[:weights]), tuple(found[weights:]))
+
+
+def read_energies(path: Path, most: int) -> dict[str, list[Array]]:
+    """Energies (n,) of the time series of each system at each temperature, about `most` of them at even distances.
+
+    Raises StoreError where the file is damaged.
+    """
+    with open_result(path) as file, damage_told(path):
+        found = {}
+        for label, group in file["systems"].items():
+            series = group["timeseries/energy"]
+            every = max(1, series.shape[1] * series.shape[2] // most)
+            found[label] = [series[t, :, ::every].ravel() for t in range(len(series))]
+        return found

@@ -46,7 +46,7 @@ def fail(message: str, code: int = 2) -> None:
 @click.group(cls=OneSentenceGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="ising-mc")
 def main() -> None:
-    """Fast and exact Monte Carlo sampling of Ising and Hopfield systems: temperature sweeps with honest error bars."""
+    """Fast and exact Monte Carlo sampling of Ising, Hopfield and Boltzmann systems, with honest error bars."""
 
 
 def _run_file(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -87,12 +87,15 @@ def _load(file: Path, output: Path | None) -> tuple[Any, Path]:
 
 
 @main.command()
-@click.argument("kind", type=click.Choice(["ising", "anneal", "hopfield"]), default="ising")
+@click.argument("kind", type=click.Choice(["ising", "anneal", "hopfield", "boltzmann", "train"]), default="ising")
 def init(kind: str) -> None:
-    """Print a commented run file to start from: ising-mc init > my_run.toml, or ising-mc init anneal, or hopfield."""
-    from ising_mc.template import ANNEAL, HOPFIELD, ISING
+    """Print a commented run file to start from: ising-mc init KIND > my_run.toml.
 
-    click.echo({"ising": ISING, "anneal": ANNEAL, "hopfield": HOPFIELD}[kind], nl=False)
+    KIND: ising (temperature sweeps), anneal, hopfield, boltzmann (sampling of a machine), train.
+    """
+    from ising_mc import template
+
+    click.echo(getattr(template, kind.upper()), nl=False)
 
 
 @main.command()
@@ -254,7 +257,7 @@ def validate(quick: bool) -> None:
     """Check the physics on this machine: every kernel against exact enumeration."""
     from itertools import chain
 
-    from ising_mc import graphchecks, screen, validation
+    from ising_mc import graphchecks, machinechecks, screen, validation
 
-    if not screen.show_checks(chain(validation.checks(quick), graphchecks.checks(quick))):
+    if not screen.show_checks(chain(*(part.checks(quick) for part in (validation, graphchecks, machinechecks)))):
         sys.exit(1)

@@ -86,7 +86,7 @@ class Trainer:
     ) -> None:
         self.spin = machine.units == "spin"
         self.recipe, self.data, self.held_out = recipe, data, held_out
-        self.is_binary = bool(np.isin(data, (machine.low, 1)).all())
+        self.is_binary = all(bool(np.isin(own, (machine.low, 1)).all()) for own in (data, held_out))
         if draw_biases and recipe.start == "base_rate":
             machine = with_base_rates(machine, data)
         self.first = machine
@@ -118,7 +118,7 @@ class Trainer:
         return State(np.array([self.done], np.uint64), random, more)
 
     def restore(self, state: State) -> None:
-        """Go back to a state, after `start`."""
+        """Go back to a state; `seed` and `label` must be those that `start` was given."""
         self.done = int(state.spins[0])
         self.scratch[: logistic.STATE_WORDS] = state.random[0]
         for k, (own, velocity) in enumerate(zip(self.parameters, self.velocity, strict=True)):
@@ -141,7 +141,7 @@ class Trainer:
         """One epoch; the mean norm of its gradients."""
         raise NotImplementedError
 
-    def _reconstruct(self, visible: Floats32) -> Floats:
+    def _reconstruct(self, visible: Floats32, rng: np.random.Generator) -> Floats:
         """Means of the visible units after hidden ones have seen them."""
         raise NotImplementedError
 
@@ -182,14 +182,18 @@ class Trainer:
         rate = self.recipe.rate / (1 + self.recipe.decay * self.done)
         with threadpool_limits(1, user_api="blas"):
             norm = self._learn(data, rng.permutation(len(data)), rate)
-        largest = max(float(np.abs(own).max(initial=0)) for own in self.parameters)
-        if not (np.isfinite(norm) and largest < MOST_WEIGHT):
+        self.check()
+        self.done += 1
+        return norm
+
+    def check(self) -> None:
+        """Raise DivergedError where a parameter is beyond all measure, or no number."""
+        largest = np.max([np.abs(own).max(initial=0) for own in self.parameters])  # NaN where any is
+        if not largest < MOST_WEIGHT:
             raise DivergedError(
                 f"learning diverged in epoch {self.done + 1}: a weight or bias is beyond {MOST_WEIGHT:g}; what was "
                 "saved before is kept; lower train.rate or train.momentum, or raise train.l2"
             )
-        self.done += 1
-        return norm
 
     def _monitors(self) -> tuple[float, float]:
         """Reconstruction error, squared, a unit; and pseudo-likelihood (Besag) by one unit of each example, nats."""
@@ -197,7 +201,7 @@ class Trainer:
         data = self.data[rng.integers(0, len(self.data), MONITORED)]
         data = data if self.is_binary else draw(data, self.spin, rng)
         with threadpool_limits(1, user_api="blas"):
-            error = float(np.mean((self._reconstruct(data) - data) ** 2))
+            error = float(np.mean((self._reconstruct(data, rng) - data) ** 2))
             change = self._cost_of_turning(data, rng.integers(0, data.shape[1], len(data)))
         return error, float(-data.shape[1] * np.mean(np.logaddexp(0, -change)))
 
@@ -327,7 +331,7 @@ class RestrictedTrainer(Trainer):
         kernel.means_of(means, c, np.ones(len(visible), np.float32), self.spin)
         return means
 
-    def _reconstruct(self, visible: Floats32) -> Floats:
+    def _reconstruct(self, visible: Floats32, rng: np.random.Generator) -> Floats:
         W, b, _ = self.net
         means = np.ascontiguousarray(self._hidden(visible) @ W.T)
         kernel.means_of(means, b, np.ones(len(visible), np.float32), self.spin)
@@ -373,9 +377,8 @@ class GeneralTrainer(Trainer):
         self.mask = mask_of(machine) if mask is None else mask
         count = recipe.chains or min(recipe.batch, len(self.data))
         self.chains = np.zeros((count if recipe.method == "pcd" else 0, self.n), np.float32)
-        width = max(count, min(recipe.batch, len(self.data)), CHAINS)
+        width = max(count, min(recipe.batch, len(self.data)))
         self.generators = np.zeros((width, 2), np.uint64)
-        self._now = np.random.default_rng(0)  # of the epoch
 
     def _own(self) -> dict[str, NDArray[Any]]:
         return {"chains": self.chains, "generators": self.generators}
@@ -393,30 +396,33 @@ class GeneralTrainer(Trainer):
         return J.astype(np.float32), b.astype(np.float32)
 
     def _learn(self, data: Floats32, order: NDArray[np.int64], rate: float) -> float:
-        norms, self._now = [], self._rng(self.done, streams.UPDATES)
+        norms, rng = [], self._rng(self.done, streams.UPDATES)
         for first in range(0, len(order), self.recipe.batch):
             visible = data[order[first : first + self.recipe.batch]]
             if self.recipe.method == "exact":
                 gradient = exact_gradient(self.machine, visible)
             else:
-                gradient = self._gradient(visible)
+                gradient = self._gradient(visible, rng)
             norms.append(follow(self, gradient, rate))
         return float(np.mean(norms))
 
-    def _gradient(self, visible: Floats32) -> tuple[Floats, Floats]:
+    def _gradient(self, visible: Floats32, rng: np.random.Generator) -> tuple[Floats, Floats]:
         """By J (n, n) and b (n,): clamped phase minus free phase."""
         J, b = self._dense
-        held = self._clamped(visible, J, b)
-        free = draw(held, self.spin, self._now) if self.recipe.method == "cd" else self.chains
-        self._walk(free, J, b, 0, self.recipe.steps)
+        held = self._clamped(visible, J, b, rng, self.generators)
+        free = draw(held, self.spin, rng) if self.recipe.method == "cd" else self.chains
+        self._walk(free, J, b, 0, self.recipe.steps, self.generators)
         both = []
         for own in (held, free):
             u = own.astype(np.float64)
             both.append((u.T @ u / len(u), u.mean(axis=0)))
         return (both[0][0] - both[1][0]) * self.mask, both[0][1] - both[1][1]
 
-    def _clamped(self, visible: Floats32, J: Floats32, b: Floats32) -> Floats32:
-        """Means or states of all units (rows, n) while the visible ones are held."""
+    def _clamped(
+        self, visible: Floats32, J: Floats32, b: Floats32, rng: np.random.Generator,
+        generators: NDArray[np.uint64] | None = None,
+    ) -> Floats32:  # fmt: skip
+        """Means or states of all units (rows, n) while the visible ones are held; generators: by default fresh ones."""
         own = np.zeros((len(visible), self.n), np.float32)
         own[:, : self.n_v] = visible
         hidden = slice(self.n_v, self.n)
@@ -424,8 +430,10 @@ class GeneralTrainer(Trainer):
             return own
         own[:, hidden] = 0.0 if self.spin else 0.5
         if self.recipe.clamped == "gibbs":
-            own[:, hidden] = draw(own[:, hidden], self.spin, self._now)
-            self._walk(own, J, b, self.n_v, max(10, self.recipe.steps))
+            own[:, hidden] = draw(own[:, hidden], self.spin, rng)
+            if generators is None:
+                generators = rng.integers(0, 2**64, (len(own), 2), np.uint64)
+            self._walk(own, J, b, self.n_v, max(10, self.recipe.steps), generators)
             return own
         ones = np.ones(len(own), np.float32)
         for _ in range(MEAN_FIELD_STEPS):
@@ -434,14 +442,16 @@ class GeneralTrainer(Trainer):
             own[:, hidden] = DAMPING * own[:, hidden] + (1 - DAMPING) * means
         return own
 
-    def _walk(self, states: Floats32, J: Floats32, b: Floats32, first: int, sweeps: int) -> None:
+    def _walk(
+        self, states: Floats32, J: Floats32, b: Floats32, first: int, sweeps: int, generators: NDArray[np.uint64]
+    ) -> None:
         fields = np.ascontiguousarray(states @ J + b)
-        kernel.gibbs(J, fields, states, first, sweeps, 1.0, self.spin, self.generators)
+        kernel.gibbs(J, fields, states, first, sweeps, 1.0, self.spin, generators)
 
-    def _reconstruct(self, visible: Floats32) -> Floats:
+    def _reconstruct(self, visible: Floats32, rng: np.random.Generator) -> Floats:
         """Means of visible units, each by all the others."""
         J, b = self._dense
-        own = self._clamped(visible, J, b)
+        own = self._clamped(visible, J, b, rng)
         means = np.ascontiguousarray(own @ J[:, : self.n_v])
         kernel.means_of(means, b[: self.n_v], np.ones(len(own), np.float32), self.spin)
         return np.asarray(means, np.float64)
@@ -454,15 +464,16 @@ class GeneralTrainer(Trainer):
             own = self.chains[rng.integers(0, len(self.chains), count)]
         else:
             visible = draw(self.data[rng.integers(0, len(self.data), count)], self.spin, rng)
-            own = draw(self._clamped(visible, J, b), self.spin, rng)
-        fields = np.ascontiguousarray(own @ J + b)
-        generators = rng.integers(0, 2**64, (count, 2), np.uint64)
-        kernel.gibbs(J, fields, own, 0, WALK, 1.0, self.spin, generators)
+            own = draw(self._clamped(visible, J, b, rng), self.spin, rng)
+        self._walk(own, J, b, 0, WALK, rng.integers(0, 2**64, (count, 2), np.uint64))
         return own.astype(np.float64)
 
 
 def follow(trainer: Trainer, gradient: tuple[Floats, Floats], rate: float) -> float:
-    """Take a step along a gradient by J (n, n) and b (n,) with the trainer's momentum and decay; the norm of it."""
+    """Take a step along a gradient by J (n, n) and b (n,) with the trainer's momentum and decay; the norm of it.
+
+    Raises DivergedError where weights blow up.
+    """
     machine, recipe, norm = trainer.machine, trainer.recipe, 0.0
     G, g = gradient
     if machine.kind == "general":
@@ -477,6 +488,7 @@ def follow(trainer: Trainer, gradient: tuple[Floats, Floats], rate: float) -> fl
         flat = np.ascontiguousarray(slope, np.float32).reshape(-1)
         pairs = 0.5 if slope is G else 1.0  # each pair stands there twice
         norm += pairs * kernel.step(own, moved, flat, *(np.float32(x) for x in (rate, recipe.momentum, l1, l2)))
+    trainer.check()
     return float(np.sqrt(norm))
 
 
@@ -508,7 +520,7 @@ def exact_gradient(machine: Machine, visible: NDArray[np.floating]) -> tuple[Flo
         pairs += count * both
         means += count * u
     G = (pairs - free.correlations) * mask_of(machine)
-    return G, means - free.mean
+    return (G + G.T) / 2, means - free.mean  # sums of products may be rounded one way here, another way there
 
 
 def check_recipe(kind: str, sizes: tuple[int, ...], recipe: Recipe) -> None:

@@ -141,3 +141,101 @@ retrieved = 0.9                    # overlap from which on a pattern counts as r
 [algorithm]
 kernel = "auto"                    # auto | fields (kept) | patterns (no matrix of couplings) | signs (clipped, one bit)
 """
+
+BOLTZMANN = """\
+# Sampling of a Boltzmann machine: E = -1/2 sum_ij J_ij u_i u_j - sum_i b_i u_i, Pr(u) = exp(-E/T)/Z.
+# Run it, or go on with it:  ising-mc run FILE
+
+[run]
+# name = "my_run"                  # result file: results/<name>.h5; left out: the name of this file
+seed = 2026                        # left out: drawn, printed and recorded
+
+[model]
+kind = "boltzmann"
+
+[machine]
+kind = "restricted"                # general | restricted | layered
+units = "binary"                   # binary {0, 1}: Pr(1) = 1/(1 + exp(-lambda/T)) | spin {-1, +1}: 1/(1 + exp(-2 lambda/T))
+visible = 64
+hidden = 64                        # layered: one a layer, [64, 16]; general: 0 allowed
+# weights = "trained.h5"           # a result file of training, .h5 or .npz; left out: random ones
+scale = 0.1                        # standard deviation of random weights
+# graph = "graph.txt"              # general: pairs of units that are coupled, lines i j or i j J; left out: all pairs
+# one_based = false                # graph: whether units count from 1
+# order = "sequential"             # general: sequential | random order of units in a sweep
+
+# [clamp]                          # units that are held: conditional sampling
+# units = [0, 1, 2]
+# values = [1, 0, 1]
+# file = "cues.npy"                # in place of both: rows of visible units, -1 (spin units: 0) where free; a system a row
+
+[grid]
+temperatures = [0.5, 1.0, 2.0]     # or {start = 0.5, stop = 2.0, num = 4}; may be extended later
+replicas = 64                      # independent chains; multiples of 64 cost least
+
+[schedule]
+thermalization = 1000              # sweeps thrown away; a sweep is one update a unit
+sweeps = 4000                      # sweeps recorded; may be raised later
+measure_every = 1
+checkpoint_seconds = 60
+
+# [tempering]                      # exchange between the temperatures of the grid
+# every = 1                        # sweeps between exchanges
+
+# [anneal]                         # in place of [grid] and [schedule]: states of low energy, as in ising-mc init anneal
+# schedule = "geometric"           # geometric | linear | list
+# from = 3.0
+# to = 0.1
+# sweeps = 1000
+# reads = 64
+
+[measure]
+log_z = "auto"                     # auto | exact (sum over up to 22 units) | ais (annealed importance sampling) | none
+
+[algorithm]
+kernel = "auto"                    # auto | blocks (layers, colours at once) | dense (all pairs) | sparse (few couplings)
+start = "mixed"                    # up (all units on) | random | mixed: half of the chains each
+"""
+
+TRAIN = """\
+# Training of a Boltzmann machine on data: E = -1/2 sum_ij J_ij u_i u_j - sum_i b_i u_i at T = 1.
+# Run it, or go on with it:  ising-mc train FILE;  then ising-mc plot OUT, and sample it: machine.weights = OUT
+
+[run]
+# name = "my_run"                  # result file: results/<name>.h5; left out: the name of this file
+seed = 2026                        # left out: drawn, printed and recorded
+
+[model]
+kind = "boltzmann"
+
+[machine]
+kind = "restricted"                # general | restricted | layered
+units = "binary"                   # binary {0, 1} | spin {-1, +1}
+# visible = 64                     # left out: as many as the data have
+hidden = 64                        # layered: one a layer, [64, 16]; general: 0 allowed
+scale = 0.01                       # standard deviation of the first weights
+# weights = "trained.h5"           # begin with these
+
+[train]
+data = "data.npy"                  # (examples, units) or (examples, height, width): .npy, .npz, .h5:dataset, .csv, .txt
+# threshold = 0.5                  # larger values are on; left out: values from 0 to 1 are probabilities
+held_out = 0.1                     # share of the examples that only the likelihood is told of
+method = "pcd"                     # exact (small machines) | cd | pcd | pt (chains at several temperatures)
+steps = 1                          # of Gibbs sampling for each update
+epochs = 100                       # may be raised later
+batch = 100                        # examples of an update
+# chains = 100                     # pcd, pt: persistent ones; left out: as many as a batch
+# temperings = 10                  # pt: inverse temperatures from 1 to 0
+rate = 0.05
+decay = 0.0                        # rate / (1 + decay * epoch)
+momentum = 0.0
+l1 = 0.0
+l2 = 0.0
+centred = false                    # gradient of centred units (restricted machines)
+# clamped = "mean_field"           # hidden units of general and layered machines: mean_field | gibbs
+start = "base_rate"                # visible biases: base_rate of the data | zero
+evaluate_every = 10                # epochs between estimates of the likelihood
+
+[schedule]
+checkpoint_seconds = 60
+"""

@@ -157,3 +157,19 @@ def read_training_results(path: Path) -> dict[str, Any]:
         found |= {name: data[()] for name, data in file["training"].items()}
         names = ("examples", "samples", "data_mean", "model_mean", "data_covariance", "model_covariance")
         return found | {name: group[name][()] for name in names if name in group}
+
+
+def evaluated(training: dict[str, Any]) -> NDArray[np.int64]:
+    """Places of the epochs at which likelihoods were estimated; training: as `read_training_results` makes it."""
+    epoch, known = training["epoch"], np.isfinite(training["log_likelihood"])
+    return np.flatnonzero(known | (epoch % int(training["facts"]["evaluate_every"]) == 0) | (epoch == epoch[-1]))
+
+
+def moment_differences(training: dict[str, Any]) -> tuple[float, float]:
+    """Root mean squares of model minus data: of means, and of covariances of pairs (NaN where there are none)."""
+    means = training["model_mean"] - training["data_mean"]
+    if "data_covariance" not in training or len(means) < 2:
+        return float(np.sqrt(np.mean(means**2))), float("nan")
+    pairs = np.triu_indices(len(means), 1)
+    covariances = training["model_covariance"][pairs] - training["data_covariance"][pairs]
+    return float(np.sqrt(np.mean(means**2))), float(np.sqrt(np.mean(covariances**2)))

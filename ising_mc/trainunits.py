@@ -57,7 +57,9 @@ class TrainUnit(Unit):
             mask = np.zeros((system.n_sites, system.n_sites), bool)
             mask[system.bonds[:, 0], system.bonds[:, 1]] = mask[system.bonds[:, 1], system.bonds[:, 0]] = True
         machine, values = realize(system, seed).whole, self.data.values
-        return make_trainer(machine, self.recipe, values[train], values[held], system.given is None, mask)
+        trainer = make_trainer(machine, self.recipe, values[train], values[held], system.given is None, mask)
+        trainer.seed, trainer.label = seed, system.label  # one that is restored is not started
+        return trainer
 
     def warm_up(self, threads: int) -> None:
         """Compile what its trainer needs, or load it from the cache."""

@@ -26,7 +26,7 @@ LAYERS = (  # top to bottom; modules of one row do not know each other
     ("results", "run", "disorder", "spec", "recallresults"),
     ("trainunits",),
     ("trainspec", "estimator"),
-    ("isingunits", "recallunits", "boltzmannunits", "graphchecks"),
+    ("isingunits", "recallunits", "boltzmannunits", "graphchecks", "machinechecks"),
     ("boltzmannspec", "learning"),
     ("isingspec", "recallspec"),
     ("systemspec", "algorithms"),
