@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ising_mc import streams
 from ising_mc.kernels import blocks as kernel
-from ising_mc.kernels import graphs
+from ising_mc.kernels import graphs, logistic
 from ising_mc.machine import Machine, random_machine
 from ising_mc.observables import Facts
 from ising_mc.observers import Work
@@ -48,15 +48,15 @@ class Clamp:
 class MachineSystem:
     """A machine of a run: given, or drawn with the seed, and what of it is clamped.
 
-    given: its parameters, where a file has them;  digest: what tells them from others;  scale: standard deviation of
-    random weights;  bonds: pairs of units (m, 2) that are coupled, where they are not all;  order: in which order dense
-    updates visit the units.
+    given: its parameters, where a file has them;  digest: what tells them, or the bonds, from others;  scale: standard
+    deviation of random weights;  bonds: pairs of units (m, 2) that are coupled, where they are not all;  order: in
+    which order dense updates visit the units.
     """
 
     kind: str
     units: str
     sizes: tuple[int, ...]
-    given: Machine | None = field(default=None, compare=False, repr=False)
+    given: Machine | None = field(default=None, repr=False)
     digest: str = ""
     scale: float = 0.01
     bonds: NDArray[np.integer] | None = field(default=None, compare=False, repr=False)
@@ -79,7 +79,16 @@ class MachineSystem:
     @property
     def n_sites(self) -> int:
         """Units that are drawn."""
-        return sum(self.sizes) - (len(self.clamp.units) if self.clamp else 0)
+        return sum(self.free_sizes)
+
+    @property
+    def free_sizes(self) -> tuple[int, ...]:
+        """Units of each layer that are drawn."""
+        held = np.bincount(
+            np.searchsorted(np.cumsum(self.sizes), self.clamp.units if self.clamp else (), side="right"),
+            minlength=len(self.sizes),
+        )
+        return tuple(size - int(number) for size, number in zip(self.sizes, held, strict=True))
 
     @property
     def facts(self) -> Facts:
@@ -235,9 +244,14 @@ class BlockSampler(Lanes):
         )  # fmt: skip
 
     def _cool(self, limit: NDArray[np.int32], scale: NDArray[np.float32], scale_low: NDArray[np.float32]) -> None:
-        kernel.cool(self.bits, self.tables.net, self._work, self._cost, self.scratches, limit, scale, scale_low)
+        chains = self.scratches[1].view(np.int32)
+        for values in zip(limit, scale.view(np.int32), scale_low.view(np.int32), strict=True):
+            for section, value in zip(_TEMPERATURE, values, strict=True):
+                chains[section : section + LANES] = value
+            kernel.sweep(self.bits, self.tables.net, self._work, self.scratches, self._cost)
 
 
+_TEMPERATURE = tuple(map(int, (logistic.LIMIT, logistic.SCALE, logistic.SCALE_LOW)))
 Tables = BlockTables | DenseTables | SparseTables
 
 

@@ -19,6 +19,7 @@ from typing import Any
 import h5py
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from ising_mc import annealfile, likelihood, streams
 from ising_mc.boltzmann import MachineSystem, Realization, mean_values, realize
@@ -47,7 +48,12 @@ def write_machine(
 
     threads: how many analyse and compress.  Raises StoreError where it cannot be written.
     """
-    more, analysis = partial(_add_more, source, spec), partial(_analyse, mixed=spec.start == "mixed")
+
+    def more(group: h5py.Group, points: list[list[Any]]) -> None:
+        with threadpool_limits(1, user_api="blas"):  # so that no number depends on how many there are
+            _add_more(source, spec, group, points)
+
+    analysis = partial(_analyse, mixed=spec.start == "mixed")
     run: Any = spec
     own: Any = units
     write_result(out, source, run, own, analysis, threads, attributes, tick, describe, more)
@@ -87,7 +93,9 @@ def _add_more(source: Source, spec: MachineSpec, group: h5py.Group, points: list
     values, errors = (np.array([mean[k] for mean in means]) for k in range(2))
     text = "<u_i>; of a clamped unit its value"
     add(results, "mean_activity", values, Quantity("1", "mean value of each unit", text, "<u>"), temperature, unit)
-    text = "half of the 68.27 % interval, from the scatter of chains; NaN of a single chain"
+    text = (
+        "half of the 68.27 % interval, from the scatter of chains; NaN of one chain, or where all chains have one mean"
+    )
     add(results, "mean_activity_error", errors, Quantity("1", "its error", text, "<u>"), temperature, unit)
     way = _way_to_log_z(realization.drawn, spec.log_z)
     group.attrs["log_z"] = way
@@ -104,14 +112,16 @@ def _add_more(source: Source, spec: MachineSpec, group: h5py.Group, points: list
 def write_model(group: h5py.Group, machine: Machine) -> None:
     """The parameters of a machine, as `machinefile.read_machine` reads them."""
     group.attrs.update(kind=machine.kind, units=machine.units, visible=machine.visible)
-    for name, values in parameters(machine).items():
-        what = "coupling" if name.startswith("weights") else "bias"
-        add(
-            group,
-            name,
-            values,
-            Quantity("J", name.replace("_", " "), f"{what} in E", "J" if what == "coupling" else "b"),
-        )
+    names, sizes = [f"unit_of_layer{k}" for k in range(len(machine.sizes))], machine.sizes
+    if machine.kind == "general":
+        names, sizes = ["unit", "other_unit"], (machine.n, machine.n)
+    scales = [add_scale(group, own, np.arange(n), own.replace("_", " ")) for own, n in zip(names, sizes, strict=True)]
+    for number, (name, values) in enumerate(parameters(machine).items()):
+        title, layer = name.replace("_", " "), number - len(machine.weights)
+        if layer < 0:
+            add(group, name, values, Quantity("J", title, "coupling in E", "J"), *scales[number : number + 2])
+        else:
+            add(group, name, values, Quantity("J", title, "bias in E", "b"), scales[layer])
 
 
 def _means(
@@ -133,6 +143,7 @@ def _means(
         errors = np.full(values.shape[1], np.nan)
     else:
         errors = values.std(axis=0, ddof=1) / np.sqrt(number) * interval_factor(number - 1)
+    errors[errors == 0] = np.nan  # of a unit that never turned: how seldom it does is not known
     held = np.setdiff1d(np.arange(realization.whole.n), realization.free)
     errors[held] = 0.0  # known, not estimated
     return values.mean(axis=0), errors
@@ -202,15 +213,12 @@ def read_model(path: Path) -> Machine:
         return Machine(kind, units, sizes, tuple(found[:weights]), tuple(found[weights:]))
 
 
-def read_energies(path: Path, most: int) -> dict[str, list[Array]]:
-    """Energies (n,) of the time series of each system at each temperature, about `most` of them at even distances.
+def read_energies(path: Path, label: str, most: int) -> list[Array]:
+    """Energies (n,) of the time series of a system at each temperature, about `most` of them at even distances.
 
     Raises StoreError where the file is damaged.
     """
     with open_result(path) as file, damage_told(path):
-        found = {}
-        for label, group in file["systems"].items():
-            series = group["timeseries/energy"]
-            every = max(1, series.shape[1] * series.shape[2] // most)
-            found[label] = [series[t, :, ::every].ravel() for t in range(len(series))]
-        return found
+        series = file[f"systems/{label}/timeseries/energy"]
+        every = max(1, series.shape[1] * series.shape[2] // most)
+        return [series[t, :, ::every].ravel() for t in range(len(series))]

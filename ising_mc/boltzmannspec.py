@@ -1,7 +1,7 @@
 """Run files of Boltzmann machines: sampling at the temperatures of a grid, annealing, and training."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -11,6 +11,7 @@ from ising_mc.arrayfile import DataFileError, check_text, load_text, only, read_
 from ising_mc.boltzmann import KERNELS, ORDERS, Clamp, MachineSystem
 from ising_mc.graphfile import GraphData
 from ising_mc.isingspec import read_schedule
+from ising_mc.likelihood import MOST_SUMMED
 from ising_mc.machine import KINDS, UNITS, Machine
 from ising_mc.machinefile import read_machine
 from ising_mc.reader import LARGEST_COUNT, Reader, SpecError, cut
@@ -149,6 +150,8 @@ def read_spec(reader: Reader, default_name: str, text: str) -> MachineSpec | Mac
         )
     if spec.exchange_every:
         _check_tempering(spec)
+    if spec.log_z == "exact":
+        _check_sums(spec)
     return spec
 
 
@@ -194,6 +197,18 @@ def _check_tempering(spec: MachineSpec) -> None:
             raise SpecError(f"schedule.{key} = {value} must be a multiple of tempering.every = {every}")
 
 
+def _check_sums(spec: MachineSpec) -> None:
+    """Refuse a partition sum that is too long, before anything is sampled."""
+    for system in spec.systems:
+        sizes = system.free_sizes
+        summed = sum(sizes) if system.kind == "general" else min(sum(sizes[::2]), sum(sizes[1::2]))
+        if summed > MOST_SUMMED:
+            raise SpecError(
+                f"measure.log_z = 'exact' sums over the states of {summed} units of {system.label}, but at most "
+                f"{MOST_SUMMED} can be: take 'ais'"
+            )
+
+
 # --- the machine --------------------------------------------------------------------------------------------------
 
 
@@ -213,7 +228,7 @@ def read_system(reader: Reader, sizes_from_data: Callable[[], int] | None = None
         raise SpecError(f"machine.scale, the standard deviation of random weights, must not be negative, not {scale:g}")
     given = reader.get("machine.weights", None)
     if given is not None:
-        for key in ("graph", "scale"):
+        for key in ("graph", "one_based", "scale"):
             if reader.get(f"machine.{key}", None) is not None:
                 raise SpecError(f"machine.{key} has no meaning beside machine.weights, which holds the machine itself")
         return _given(reader, kind, units, order), []
@@ -230,13 +245,14 @@ def read_system(reader: Reader, sizes_from_data: Callable[[], int] | None = None
     if graph is None:
         return MachineSystem(kind, units, sizes, scale=scale, order=order), []
     if graph.couplings is None:
-        return MachineSystem(kind, units, sizes, scale=scale, bonds=graph.bonds, order=order), list(graph.warnings)
+        own = digest(graph.bonds)
+        return MachineSystem(kind, units, sizes, None, own, scale, graph.bonds, order), list(graph.warnings)
     if reader.get("machine.scale", None) is not None:
         raise SpecError("machine.scale has no meaning beside a machine.graph whose third column holds the couplings")
     J = np.zeros((sum(sizes), sum(sizes)))
     J[graph.bonds[:, 0], graph.bonds[:, 1]] = J[graph.bonds[:, 1], graph.bonds[:, 0]] = graph.couplings
     machine = Machine(kind, units, sizes, (J,), (np.zeros(len(J)),))
-    return _system(machine, order), list(graph.warnings)
+    return replace(_system(machine, order), bonds=graph.bonds), list(graph.warnings)
 
 
 def _given(reader: Reader, kind: str, units: str, order: str) -> MachineSystem:
@@ -268,10 +284,15 @@ def _sizes(reader: Reader, kind: str, graph: GraphData | None) -> tuple[int, ...
     visible, hidden = reader.get("machine.visible", None), reader.get("machine.hidden", None)
     if visible is None and graph is not None:
         visible = graph.n_sites - (hidden if isinstance(hidden, int) else 0)
+        if visible < 1:
+            raise SpecError(f"machine.hidden = {cut(hidden)}, but machine.graph has {graph.n_sites} units in all")
     if visible is None:
         if hidden is not None:
             raise SpecError("machine.hidden goes with machine.visible, which is missing")
         return None
+    if hidden == [] or (hidden is None and kind != "general"):
+        what = "the number of units of each hidden layer, a list" if kind == "layered" else "the number of hidden units"
+        raise SpecError(f"machine.hidden is {'missing' if hidden is None else 'empty'}: give {what}")
     values = [visible, *(hidden if isinstance(hidden, list) else [0 if hidden is None else hidden])]
     smallest = 0 if kind == "general" else 1
     for number, value in enumerate(values):

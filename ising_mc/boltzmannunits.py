@@ -57,7 +57,7 @@ class MachineUnit(Unit):
 
     def _example(self) -> "MachineUnit":
         own = self.system
-        small = MachineSystem(own.kind, own.units, EXAMPLE_SIZES[own.kind], scale=1.0, order=own.order)
+        small = MachineSystem(own.kind, own.units, EXAMPLE_SIZES[own.kind], scale=0.0, order=own.order)  # at any T
         return replace(self, system=small, replicas=1)
 
     def memory_needed(self) -> int:

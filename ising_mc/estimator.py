@@ -1,5 +1,8 @@
 """Restricted Boltzmann machines for scikit-learn: `RBM`, which goes where `sklearn.neural_network.BernoulliRBM` does.
 
+    features = make_pipeline(MinMaxScaler(clip=True), RBM(200, n_iter=30, batch_size=20, random_state=0))
+    model = make_pipeline(features, LogisticRegression()).fit(X, y)
+
 scikit-learn is used only here.
 """
 
@@ -10,7 +13,6 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.sparse import issparse
 from scipy.special import expit
 from threadpoolctl import threadpool_limits
 
@@ -236,7 +238,7 @@ class RBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
     def _data(self, X: Any, reset: bool) -> NDArray[Any]:
         """X as a matrix of float64, or of float32 if it is one, whose values are checked or clipped."""
         found: Any = validate_data(self, X, accept_sparse="csr", dtype=(np.float64, np.float32), reset=reset)
-        values: NDArray[Any] = found.toarray() if issparse(found) else found
+        values: NDArray[Any] = found if isinstance(found, np.ndarray) else found.toarray()
         units = self.units if reset else self.machine_.units
         low = -1 if units == "spin" else 0
         least, most = values.min(), values.max()
@@ -316,8 +318,8 @@ class RBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
                     value, error = found.log_z, found.error
                     if not found.reliable:
                         warnings.warn(
-                            f"log Z, and with it the likelihood, is not reliable: only "
-                            f"{found.effective_samples:.1f} of {found.chains} chains count; likelihoods may be too high",
+                            f"log Z, and with it likelihoods, is not reliable: only {found.effective_samples:.1f} of "
+                            f"{found.chains} chains count; they may be too high",
                             stacklevel=2,
                         )
             self.log_z_, self.log_z_error_ = value, error

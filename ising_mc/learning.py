@@ -25,7 +25,7 @@ CLAMPED = ("mean_field", "gibbs")
 STARTS = ("base_rate", "zero")
 FEW_SUMMED = 16  # units up to which likelihoods are summed exactly
 MONITORED = 300  # examples of an epoch that tell of reconstruction and pseudo-likelihood
-JUDGED = 2000  # examples whose mean likelihood is told
+JUDGED = 2000  # examples, drawn once, whose mean likelihood is told
 CHAINS, STEPS = 100, 500  # of annealed importance sampling
 WALK = 100  # steps of a fresh chain that is to be a sample of the model
 MOST_WEIGHT = 1e3  # beyond it learning has gone astray
@@ -203,7 +203,8 @@ class Trainer:
         with threadpool_limits(1, user_api="blas"):
             error = float(np.mean((self._reconstruct(data, rng) - data) ** 2))
             change = self._cost_of_turning(data, rng.integers(0, data.shape[1], len(data)))
-        return error, float(-data.shape[1] * np.mean(np.logaddexp(0, -change)))
+        with np.errstate(invalid="ignore"):  # NaN where it is not known
+            return error, float(-data.shape[1] * np.mean(np.logaddexp(0, -change)))
 
     def _cost_of_turning(self, visible: Floats32, which: NDArray[np.int64]) -> Floats:
         """By how much free energies rise when one visible unit of each row turns; NaN where they are not known."""
@@ -221,7 +222,7 @@ class Trainer:
             value, low, high = judge(machine, rng, self.base, self.samples)
             found: list[float] = []
             for data in (self.data, self.held_out):
-                own = data[:JUDGED]
+                own = data[self._rng(0, streams.PATTERNS).permutation(len(data))[:JUDGED]]  # the same ones each time
                 if not len(own) or not np.isfinite(value):
                     found += [np.nan] * 3
                     continue
@@ -400,10 +401,11 @@ class GeneralTrainer(Trainer):
         for first in range(0, len(order), self.recipe.batch):
             visible = data[order[first : first + self.recipe.batch]]
             if self.recipe.method == "exact":
-                gradient = exact_gradient(self.machine, visible)
+                G, g = exact_gradient(self.machine, visible)
+                G = G * self.mask
             else:
-                gradient = self._gradient(visible, rng)
-            norms.append(follow(self, gradient, rate))
+                G, g = self._gradient(visible, rng)
+            norms.append(follow(self, (G, g), rate))
         return float(np.mean(norms))
 
     def _gradient(self, visible: Floats32, rng: np.random.Generator) -> tuple[Floats, Floats]:

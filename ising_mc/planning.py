@@ -1,15 +1,18 @@
 """What a run would cost, from a pilot, and how far it is, from its files."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
+from math import nan
 from pathlib import Path
 from typing import Any
 
-from ising_mc.isingspec import SamplingSpec
+from ising_mc.division import divide
 from ising_mc.run import units_of, visits
 from ising_mc.runspec import RunSpec
 from ising_mc.schedule import SEGMENT_BYTES, UNIT_BYTES
-from ising_mc.store import progress_of, with_its_ladder
+from ising_mc.store import Save, Store, Task, as_begun, divided_into, progress_of
 from ising_mc.unit import Unit
 
 PILOT_SECONDS = 0.3
@@ -153,31 +156,132 @@ def _pilot(unit: Unit, spec: RunSpec) -> _Pilot:
 
 
 @dataclass(frozen=True)
+class Division:
+    """A run divided into tasks: the most units of one, its seconds of sampling, and the mean of all tasks.
+
+    suggested: tasks of which each would take about the wanted time, if there are units enough.
+    """
+
+    tasks: int
+    units: int
+    busiest: float
+    mean: float
+    suggested: int
+
+
+def plan_tasks(spec: RunSpec, plan: Plan, tasks: int, seconds: float) -> Division:
+    """How a run would be divided among tasks of one thread each, by the rates of a plan.
+
+    seconds: what a task may take.  Raises SpecError for a number of tasks that cannot be.
+    """
+    units = units_of(spec)
+    families = {own.family: own.label for own in spec.systems}
+    by_label = {own.label: own.family for own in spec.systems}
+    rates = {system.label: system.seconds / system.units for system in plan.systems}
+    assert set(families) == set(rates)
+    cost = [sum(rates[by_label[unit.system.label]] for unit in share) for share in divide(units, tasks)]
+    longest = max(rates.values())
+    wanted = max(1, round(sum(cost) / max(seconds - longest / 2, longest)))
+    return Division(tasks, len(units), max(cost), sum(cost) / tasks, min(wanted, len(units)))
+
+
+@dataclass(frozen=True)
+class TaskProgress:
+    """How far one task is: units, what is done, when it last saved (seconds ago) and how fast it goes.
+
+    Its work is sweeps of all units, each weighed by its replicas and sites.
+    """
+
+    number: int
+    units: int
+    done: float  # share of its work
+    age: float  # NaN where it has saved nothing
+    rate: float  # share of its work a second, NaN where that cannot be told
+    state: str
+
+    @property
+    def seconds_left(self) -> float:
+        """At this rate."""
+        return (1 - self.done) / self.rate if self.rate > 0 else nan
+
+
+@dataclass(frozen=True)
 class SystemProgress:
-    """How far one system is at one temperature: sweeps of a replica, on average over its units, done and in all."""
+    """How far one system is at one temperature: sweeps of a replica, on average over its units, done and in all.
+
+    state: done, running, stopped, or waiting.
+    """
 
     label: str
     temperature: float
     done: int
     total: int
-
-    @property
-    def state(self) -> str:
-        """done, running or waiting."""
-        return "done" if self.done >= self.total else "running" if self.done else "waiting"
+    state: str
 
 
-def progress_table(spec: RunSpec, out: Path) -> list[SystemProgress]:
-    """How far a run is, system by system, temperature by temperature, from its files alone.
+def status_of(spec: RunSpec, out: Path) -> tuple[list[SystemProgress], list[TaskProgress]]:
+    """How far a run is, system by system, temperature by temperature, and task by task, from its files alone.
 
     Raises StoreError where they are damaged or belong to another run.
     """
-    if isinstance(spec, SamplingSpec) and spec.places_its_ladder:
-        spec = with_its_ladder(spec, out) or spec
+    spec = as_begun(spec, out)
     store = progress_of(out, spec)
+    return progress_table(spec, store), task_table(spec, store, divided_into(out))
+
+
+def task_table(spec: RunSpec, store: Store, tasks: int) -> list[TaskProgress]:
+    """How far each of so many tasks of a run is; spec: with the temperatures that it began with.
+
+    A task that is not done counts as running while its last save is young, as stopped afterwards.
+    """
+    if not tasks:
+        return []
     end = spec.thermalization + spec.sweeps
-    table: dict[tuple[str, float], list[int]] = {}
+    found = []
+    for number, share in enumerate(divide(units_of(spec), tasks)):
+        weights = {unit.key: unit.attempts_per_sweep for unit in share}
+        whole = sum(weights.values()) * end
+        done = sum(weights[key] * min(end, store.done(key)) for key in weights) / whole if whole else 1.0
+        saves = store.saves.get(Task(number, tasks).folder, [])
+        age = max(0.0, time.time() - saves[-1].time) if saves else nan
+        state = "done" if done >= 1 else "waiting" if not saves else "running" if age < _young(spec) else "stopped"
+        found.append(TaskProgress(number, len(share), done, age, _rate(saves, weights, whole, _young(spec)), state))
+    return found
+
+
+def _young(spec: RunSpec) -> float:
+    """So many seconds after its last save a process counts as running."""
+    return 3 * spec.checkpoint_seconds + 60
+
+
+def _rate(saves: Sequence[Save], weights: dict[str, int], whole: int, longest: float) -> float:
+    """Share of the work done a second, while it ran: times in the queue, between saves far apart, do not count."""
+    work = seconds = 0.0
+    for before, save in pairwise(saves):
+        if 0 < save.time - before.time < longest:
+            seconds += save.time - before.time
+            work += sum(weights.get(key, 0) * sweeps for key, sweeps in save.sweeps.items())
+    return work / whole / seconds if seconds > 0 and whole else nan
+
+
+def progress_table(spec: RunSpec, store: Store) -> list[SystemProgress]:
+    """How far each point of a run is; spec: with the temperatures that it began with."""
+    end, now = spec.thermalization + spec.sweeps, time.time()
+    lively = {
+        key
+        for saves in store.saves.values()
+        if now - saves[-1].time < _young(spec)
+        for save in saves
+        for key in save.sweeps
+    }
+    table: dict[tuple[str, float], list[Unit]] = {}
     for unit in units_of(spec):
         for T in unit.ladder or (unit.temperature,):
-            table.setdefault((unit.system.label, T), []).append(min(end, store.done(unit.key)))
-    return [SystemProgress(label, T, sum(done) // len(done), end) for (label, T), done in table.items()]
+            table.setdefault((unit.system.label, T), []).append(unit)
+    found = []
+    for (label, T), units in table.items():
+        done = sum(min(end, store.done(unit.key)) for unit in units) // len(units)
+        runs = any(unit.key in lively for unit in units)
+        state = "done" if done >= end else "running" if runs else "stopped" if done else "waiting"
+        found.append(SystemProgress(label, T, done, end, state))
+    return found

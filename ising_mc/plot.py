@@ -1,8 +1,10 @@
-"""Pictures of results.  matplotlib is used only here."""
+"""Pictures of results.  Those of recalls and of Boltzmann machines are drawn by `recallplots` and `machineplots`."""
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from textwrap import wrap
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -19,7 +21,7 @@ import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ising_mc import recallplots
+from ising_mc import machineplots, recallplots
 
 DEFAULT = (
     "energy_per_site", "abs_magnetization_per_site", "energy_per_unit", "activity_per_unit", "specific_heat",
@@ -37,7 +39,8 @@ def _plot_energies(out: Path, path: Path) -> None:
         len(systems), squeeze=False, figsize=(6, 1 + 2.6 * len(systems)), layout="constrained"
     )
     for own, axes in zip(systems, panels[:, 0], strict=True):
-        axes.hist(own["energy"], bins=min(60, max(1, len(np.unique(own["energy"])))))
+        energy = machineplots.rounded(own["energy"])
+        axes.hist(energy, bins=min(60, len(np.unique(energy))))
         axes.axvline(own["target"], color="k", lw=0.8, ls=":")
         axes.set(xlabel="energy", ylabel="reads", title=f"{own['label']}: {own['reads']} reads, dotted: the target")
     _save(figure, path)
@@ -47,7 +50,8 @@ def plot_results(out: Path, quantities: Sequence[str], path: Path) -> None:
     """Draw quantities over temperature, one panel each, into a picture file whose ending tells its kind.
 
     quantities: names from `observables.QUANTITIES` that the file has; none means the five most used (of recalls: panels
-    of `recallplots.PANELS`, none means all).  Behind the
+    of `recallplots.PANELS`, of training those of `machineplots.TRAINING_PANELS`, none means all; of a sampled machine
+    also energies and activity, or completions of what is clamped).  Behind the
     points stand the exact curves where there are any: Kaufman for each finite size, Onsager and Yang for the
     infinite lattice.
     Raises ValueError for an unknown quantity or kind of picture, StoreError where the results cannot be read.
@@ -60,12 +64,18 @@ def plot_results(out: Path, quantities: Sequence[str], path: Path) -> None:
     if kind == "hopfield":
         _save(recallplots.draw(out, quantities), path)
         return
+    if kind == "train":
+        _save(machineplots.draw_training(out, quantities), path)
+        return
     if kind == "anneal":
         if quantities:
             raise ValueError(f"{out} is of annealing, which has a histogram of energies only: name no quantity")
         _plot_energies(out, path)
         return
     systems = read_results(out)
+    if kind == "boltzmann":
+        _save(_draw_machine(out, systems, quantities), path)
+        return
     there = [name for name in QUANTITIES if name in systems[0].columns]
     for name in quantities:
         if name not in there:
@@ -83,6 +93,30 @@ def plot_results(out: Path, quantities: Sequence[str], path: Path) -> None:
     where = spare[0] if spare else grid.flat[0]
     where.legend(handles, labels, loc="center" if spare else "best", frameon=False, fontsize=9)
     _save(figure, path)
+
+
+def _draw_machine(out: Path, systems: Sequence[SystemResults], names: Sequence[str]) -> Figure:
+    """A sampled machine: its quantities over temperature, energies, and pictures of what it draws."""
+    panels = {
+        name: machineplots.Part(1, machineplots.ROW, partial(_machine_panel, systems=systems, name=name))
+        for name in QUANTITIES
+        if name in systems[0].columns
+    }
+    pictures = machineplots.sampling_panels(out, systems)
+    if "completions" in pictures:
+        default = ["completions"]
+    else:
+        default = [name for name in DEFAULT if name in panels and len(systems[0].temperatures) > 1] + [*pictures]
+    panels |= pictures
+    return machineplots.compose([panels[name] for name in machineplots.chosen(out, names, [*panels], default)])
+
+
+def _machine_panel(figure: Any, systems: Sequence[SystemResults], name: str) -> None:
+    axes = figure.subplots()
+    _panel(axes, systems, name)
+    axes.set_ylabel(axes.get_ylabel().replace("per site", "per unit"))
+    if len(systems) > 1:
+        axes.legend(fontsize=7, frameon=False)
 
 
 def _save(figure: Figure, path: Path) -> None:

@@ -21,15 +21,18 @@ from ising_mc import provenance
 from ising_mc.annealfile import write_annealing
 from ising_mc.boltzmannfile import write_machine, write_machine_annealing
 from ising_mc.boltzmannspec import MachineSpec
+from ising_mc.division import divide
 from ising_mc.isingspec import SamplingSpec
+from ising_mc.kernels._jit import one_compiles
 from ising_mc.observables import PointResults, analyse
 from ising_mc.pilot import place_temperatures
 from ising_mc.reader import LARGEST_SEED
 from ising_mc.recallfile import write_recalls
 from ising_mc.resultfile import write_result
+from ising_mc.results import StoreError
 from ising_mc.run import Stretch, advance, try_out, units_of
 from ising_mc.runspec import RunSpec
-from ising_mc.store import Commit, Store, with_its_ladder
+from ising_mc.store import Commit, Store, Task, as_begun, is_finished, progress_of, with_its_ladder
 from ising_mc.trainfile import write_training
 from ising_mc.unit import Unit
 from ising_mc.words import Series
@@ -38,6 +41,7 @@ STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 UNIT_BYTES = 1 << 24  # a unit hands over its data at the latest when it holds this much
 SEGMENT_BYTES = 1 << 27  # a segment is written at the latest when it has this much
 POLL_SECONDS = 0.1
+MOST_NAMED = 3  # units in one sentence
 WRITERS: dict[str, Callable[..., None]] = {  # of runs that come to more than the results of a time series
     "anneal": write_annealing,
     "hopfield": write_recalls,
@@ -191,8 +195,9 @@ class Runner:
     def _compile(self, units: list[Unit], threads: int) -> None:
         """Compile the kernels, or load them from the cache, before the clock of the sampling starts."""
         began = time.monotonic()
-        for unit in {(unit.choice.kernel, unit.choice.update): unit for unit in units}.values():
-            unit.warm_up(threads)
+        with one_compiles():
+            for unit in {(unit.choice.kernel, unit.choice.update): unit for unit in units}.values():
+                unit.warm_up(threads)
         self.timings.compile += time.monotonic() - began
 
     def _save_until_done(self, working: int) -> None:
@@ -283,28 +288,36 @@ class _StoppedError(Exception):
 
 
 def execute(
-    spec: RunSpec, out: Path, threads: int, time_limit: float | None = None, watcher: Watcher | None = None
-) -> bool:
+    spec: RunSpec, out: Path, threads: int, time_limit: float | None = None, watcher: Watcher | None = None,
+    task: Task | None = None,
+) -> bool:  # fmt: skip
     """Run or resume a run to its end and write its result file; False where it was stopped and saved its state.
 
-    SIGINT, SIGTERM and SIGUSR1 stop it (in the main thread of a process).  Raises SpecError where an algorithm
-    cannot do what is asked, StoreError where files cannot be read or written.
+    task: do only the share of this task, and write no result file: that is for `merge`.  SIGINT, SIGTERM and SIGUSR1
+    stop it (in the main thread of a process).  Raises SpecError where an algorithm cannot do what is asked, StoreError
+    where files cannot be read or written.
     """
     watcher = watcher or Silent()
-    if isinstance(spec, SamplingSpec) and spec.places_its_ladder:
-        spec = with_its_ladder(spec, out) or place_temperatures(spec)
-    units = units_of(spec)  # refuse what cannot be done before anything is written
+    spec, units = _prepare(spec, out)
+    own = units
+    if task:
+        own = divide(units, task.count)[task.number]
+        if not own or is_finished(out, spec):
+            return True
     if not out.exists():
-        try_out(units, spec, spec.seed or 0)
-    with Store.open(out, spec, lambda: randbelow(LARGEST_SEED + 1)) as store:
-        if store.result == (spec.sweeps, spec.temperatures):
-            store.remove_parts()
+        try_out(own, spec, spec.seed or 0)
+    with Store.open(out, spec, lambda: randbelow(LARGEST_SEED + 1), task) as store:
+        if store.has_all_of(spec):
+            if not task:
+                store.remove_parts()
             return True
         began = provenance.now()
-        runner = Runner(spec, units, store, threads, time_limit, watcher)
+        runner = Runner(spec, own, store, threads, time_limit, watcher)
         with _signals_stop(runner):
             if not runner.run():
                 return False
+            if task:
+                return True
             try:
                 _write(runner, out, began)
             except _StoppedError:
@@ -313,7 +326,95 @@ def execute(
     return True
 
 
-def _write(runner: Runner, out: Path, began: str) -> None:
+def _prepare(spec: RunSpec, out: Path) -> tuple[RunSpec, list[Unit]]:
+    """A run with its temperatures, and its units; refuse what cannot be done before anything is written."""
+    if isinstance(spec, SamplingSpec) and spec.places_its_ladder:
+        spec = with_its_ladder(spec, out) or place_temperatures(spec)
+    return spec, units_of(spec)
+
+
+def merge(
+    spec: RunSpec, out: Path, threads: int, partial: bool = False, watcher: Watcher | None = None
+) -> Path | None:  # fmt: skip
+    """Make the result file from the parts of all tasks; that of a run which is complete stays as it is.
+
+    partial: make a file `<OUT>.partial.h5` of the systems, or the temperatures, that are done, where not all are; it
+    is marked as such, and may be made while the run goes on.  Returns the path of the file, or None where a signal
+    stopped it; then all is as before.  Raises StoreError where something is missing.
+    """
+    watcher = watcher or Silent()
+    if partial:
+        spec, units = as_begun(spec, out), units_of(as_begun(spec, out))
+        store = progress_of(out, spec)
+        missing = _missing(spec, units, store)
+        if missing and not store.has_all_of(spec):
+            return _merge_partially(spec, units, missing, store, threads, watcher)
+    spec, units = _prepare(spec, out)
+    with Store.open(out, spec, lambda: randbelow(LARGEST_SEED + 1)) as store:
+        if not store.has_all_of(spec):
+            missing = _missing(spec, units, store)
+            if missing:
+                raise StoreError(f"{out} lacks {_named(missing, len(units))}: run these first, or merge --partial")
+            if not _merge_into(out, spec, units, store, threads, watcher):
+                return None
+        store.remove_parts()
+        partial_file(out).unlink(missing_ok=True)
+    return out
+
+
+def _missing(spec: RunSpec, units: Sequence[Unit], store: Store) -> list[Unit]:
+    return [unit for unit in units if store.done(unit.key) < spec.thermalization + spec.sweeps]
+
+
+def _merge_partially(
+    spec: RunSpec, units: list[Unit], missing: list[Unit], store: Store, threads: int, watcher: Watcher
+) -> Path | None:
+    """The file of what is done; the store is read only, so that nobody needs to wait."""
+    target = partial_file(store.out)
+    part, own = _part_that_is_done(spec, units, {unit.key for unit in missing})
+    if not own:
+        raise StoreError(f"{store.out} has neither a system nor a temperature that is done: nothing to merge as yet")
+    facts = {"missing": _named(missing, len(units)), "units": len(own), "of": len(units)}
+    return target if _merge_into(target, part, own, store, threads, watcher, {"partial": facts}) else None
+
+
+def _merge_into(
+    target: Path, spec: RunSpec, units: list[Unit], store: Store, threads: int, watcher: Watcher,
+    more: dict[str, dict[str, Any]] | None = None,
+) -> bool:  # fmt: skip
+    """Write a result file of units that are done; whether a signal let it."""
+    began, runner = provenance.now(), Runner(spec, units, store, threads, None, watcher)
+    watcher.began(units, store, threads)
+    with _signals_stop(runner):
+        try:
+            _write(runner, target, began, more)
+        except _StoppedError:
+            return False
+    return True
+
+
+def partial_file(out: Path) -> Path:
+    """Where `merge` puts what is done of a run."""
+    return out.with_name(f"{out.name.removesuffix('.h5')}.partial.h5")
+
+
+def _named(missing: Sequence[Unit], number: int) -> str:
+    shown = ", ".join(unit.key for unit in missing[:MOST_NAMED])
+    return f"{len(missing)} of {number} units of work ({shown}{', ...' if len(missing) > MOST_NAMED else ''})"
+
+
+def _part_that_is_done(spec: RunSpec, units: Sequence[Unit], missing: set[str]) -> tuple[RunSpec, list[Unit]]:
+    """A run of those systems, or of those temperatures, that lack nothing: whichever is more."""
+    labels = {unit.system.label for unit in units if unit.key in missing}
+    whole = [unit for unit in units if unit.system.label not in labels]
+    cold = {unit.temperature for unit in units if unit.key in missing}
+    everywhere = [unit for unit in units if unit.temperature not in cold and not unit.ladder]
+    if len(everywhere) > len(whole) and spec.temperatures:
+        return replace(spec, temperatures=tuple(T for T in spec.temperatures if T not in cold)), everywhere
+    return replace(spec, systems=tuple(own for own in spec.systems if own.label not in labels)), whole
+
+
+def _write(runner: Runner, out: Path, began: str, more: dict[str, dict[str, Any]] | None = None) -> None:
     spec = runner.spec
     tick = runner.watcher.analysing(len(spec.systems) * max(1, len(spec.temperatures)))
 
@@ -327,6 +428,7 @@ def _write(runner: Runner, out: Path, began: str) -> None:
     attributes: dict[str, dict[str, Any]] = {
         "provenance": provenance.collect(runner.threads, began),
         "timings": runner.timings.attributes(),
+        **(more or {}),
     }
 
     def tick_unless_stopped() -> None:

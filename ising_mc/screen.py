@@ -18,16 +18,17 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from ising_mc import exact, recalltables
+from ising_mc import exact, recalltables, traintables
 from ising_mc.annealfile import read_annealing
 from ising_mc.observables import NO, QUANTITIES
-from ising_mc.planning import Plan, SystemProgress
+from ising_mc.planning import Division, Plan, SystemProgress, TaskProgress
 from ising_mc.reader import LARGEST, LARGEST_SIDE, TEMPERATURE_RANGE
 from ising_mc.recallfile import kind_of, read_recalls
 from ising_mc.results import SystemResults, read_results
 from ising_mc.runspec import RunSpec
 from ising_mc.statistics import format_value
 from ising_mc.store import Store
+from ising_mc.trainfile import TRAINING, moment_differences, read_training_results
 from ising_mc.unit import Unit
 
 if TYPE_CHECKING:
@@ -166,6 +167,9 @@ def show_results(out: Path, form: str = "table") -> None:
     if kind == "anneal":
         _show_annealing(read_annealing(out), form)
         return
+    if kind == "train":
+        _show_training(read_training_results(out), form)
+        return
     systems = read_results(out, samples=form != "table")
     if form == "csv":
         _show_csv(systems)
@@ -255,6 +259,30 @@ def _show_annealing(systems: Sequence[dict[str, Any]], form: str) -> None:
             label, target = own["label"], own["target"]
             line = f"warning: {label}: no read met the target {target:g}: raise anneal.sweeps or anneal.reads"
             console.print(line, soft_wrap=True, markup=False)
+
+
+def _show_training(training: dict[str, Any], form: str) -> None:
+    """How learning went: as a table, or with all epochs."""
+    names = ["epoch", *(name for name in TRAINING if name in training)]
+    if form == "csv":
+        writer = csv.writer(sys.stdout)
+        writer.writerow(names)
+        for row in zip(*(training[name] for name in names), strict=True):
+            writer.writerow(["" if np.isnan(value) else value for value in row])  # not estimated in that epoch
+        return
+    if form == "json":
+        means, covariances = moment_differences(training)
+        curves = {name: training[name] for name in (*names, "data_mean", "model_mean")}
+        differences = {"mean_difference": means, "covariance_difference": covariances}
+        own = training["facts"] | {"seconds": training["seconds"]} | differences | curves
+        shown = {name: _plain(value) for name, value in own.items()}
+        print(json.dumps({training["label"]: shown}, indent=1))
+        return
+    console = _console()
+    console.print(traintables.title(training), soft_wrap=True, markup=False)
+    console.print(traintables.curves_table(training))
+    for line in (*traintables.notes(training), *traintables.warnings_of(training)):
+        console.print(line, soft_wrap=True, markup=False)
 
 
 def show_recalls(out: Path) -> None:
@@ -363,7 +391,8 @@ def _plain(value: Any) -> Any:
 
 
 def _show_csv(systems: Sequence[SystemResults]) -> None:
-    names = list(dict.fromkeys(name for system in systems for name in system.columns))
+    # a cell holds one number: what has one a unit is for JSON
+    names = list(dict.fromkeys(name for own in systems for name, values in own.columns.items() if values.ndim == 1))
     writer = csv.writer(sys.stdout)
     writer.writerow(["system", "temperature", *names])
     for system in systems:
@@ -420,14 +449,24 @@ def _duration(seconds: float) -> str:
     return f"{seconds / 60:.1f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
-def show_status(progress: Sequence[SystemProgress], out: Path, as_json: bool) -> None:
-    """Print how far a run is."""
+def show_status(
+    progress: Sequence[SystemProgress], out: Path, as_json: bool, tasks: Sequence[TaskProgress] = ()
+) -> None:  # fmt: skip
+    """Print how far a run is: its points, and the tasks that share it."""
     done, total = sum(p.done for p in progress), sum(p.total for p in progress)
     if as_json:
-        rows = [{"system": p.label, "temperature": p.temperature, "done": p.done, "total": p.total} for p in progress]
-        print(json.dumps({"output": str(out), "done": done / total, "points": rows}, indent=1))
+        rows = [
+            {"system": p.label, "temperature": p.temperature, "done": p.done, "total": p.total, "state": p.state}
+            for p in progress
+        ]
+        shares = [{**vars(task), "seconds_left": task.seconds_left} for task in tasks]
+        shares = [{name: _plain(value) for name, value in share.items()} for share in shares]
+        found = {"output": str(out), "done": done / total, "points": rows, "tasks": shares}
+        print(json.dumps(found, indent=1))
         return
     console = _console()
+    if tasks:
+        console.print(_tasks_table(tasks))
     table = Table(box=None, pad_edge=False)
     for name in ("system", "T", "state", "sweeps done", "of"):
         table.add_column(name, justify="right", no_wrap=True)
@@ -436,6 +475,48 @@ def show_status(progress: Sequence[SystemProgress], out: Path, as_json: bool) ->
     console.print(table)
     complete = f"complete: {out}" if done == total and out.exists() else f"{done / total:.1%} of {out} is saved"
     console.print(complete, soft_wrap=True, markup=False)
+
+
+def _tasks_table(tasks: Sequence[TaskProgress]) -> Table:
+    """Tasks of a job array, a line each; those that are done together in one."""
+    table = Table(box=None, pad_edge=False)
+    for name in ("task", "state", "units", "done", "last save", "an hour", "left"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for task in tasks:
+        cells = (
+            "-" if math.isnan(task.age) else f"{_time(task.age)} ago",
+            "?" if math.isnan(task.rate) else f"{3600 * task.rate:.1%}",
+            "?" if math.isnan(task.seconds_left) else _time(task.seconds_left),
+        )
+        if task.state != "done":
+            table.add_row(str(task.number), task.state, str(task.units), f"{task.done:.1%}", *cells)
+    finished = [task for task in tasks if task.state == "done"]
+    if finished:
+        units = str(sum(task.units for task in finished))
+        table.add_row(f"{len(finished)} of {len(tasks)}", "done", units, "100 %", "", "", "")
+    return table
+
+
+def _time(seconds: float) -> str:
+    """A time in its largest unit."""
+    for name, size in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {name}"
+    return f"{seconds:.0f} s"
+
+
+def show_division(division: Division, seconds: float) -> None:
+    """Print how a run would be divided among tasks."""
+    line = (
+        f"{division.tasks} task(s) of one thread: the longest takes about {_time(division.busiest)}, the mean "
+        f"{_time(division.mean)}; {division.units} unit(s) of work, which no task can share"
+    )
+    _console().print(line, soft_wrap=True, markup=False)
+    restarts = math.ceil(division.busiest / seconds) - 1
+    line = f"for tasks of {_time(seconds)}: --tasks {division.suggested}"
+    if restarts > 0:
+        line += f"; with {division.tasks} the longest goes through the queue {restarts + 1} times"
+    _console().print(line, soft_wrap=True, markup=False)
 
 
 # options that each kind of exact value takes; -J goes with all of them

@@ -3,9 +3,14 @@
 While it runs, nothing is written into the result file.  ``<OUT>.parts/`` holds
 
     run.json            identity and seed of the run
-    lock                held by the process that works here
+    lock                held by the process that works here, or shared by all tasks that do
     seg-000012.h5       the stretches of every time series since the segment before, with the full state after them,
                         behind a user block with a checksum of it all
+    tasks.json          into how many tasks the work is divided, if it is, and the temperatures that were divided
+    tasks.lock          held for an instant by each task that starts
+    task-00003-of-00010/    lock and segments of task 3, which writes nowhere else
+    task-00003-of-00010-before-0/    the same, from before the work was divided anew
+    submitted.json      the jobs of a batch queue that work here
 
 A segment is written under another name, closed, synced and renamed, so it is there as a whole or not at all, and data
 and state commit together.  The result file is made from the segments, again by renaming, and then the parts go.
@@ -15,12 +20,13 @@ import fcntl
 import json
 import os
 import shutil
+import socket
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import h5py
 import numpy as np
@@ -41,6 +47,7 @@ from ising_mc.words import LANES, Series, State
 
 IMAGE_BLOCK = 1 << 22  # bytes by which a segment grows in memory
 USER_BLOCK = 512  # HDF5 leaves so many bytes at the beginning of a file to its user
+TASK_FOLDERS = "task-[0-9]*-of-[0-9]*"
 SAME = ("schema_version", "sampler_version", "identity", "seed")  # in all segments of a run
 HEADER = {  # what run.json holds
     "schema_version": int,
@@ -68,6 +75,43 @@ class Commit:
         return sum(values.nbytes for values in self.series.values()) + int(self.state.spins.nbytes)
 
 
+@dataclass(frozen=True)
+class Task:
+    """Task number `number`, from 0, of `count` that share a run."""
+
+    number: int
+    count: int
+
+    @property
+    def of(self) -> str:
+        """What the names of all folders of its division end with."""
+        return f"-of-{self.count:05d}"
+
+    @property
+    def folder(self) -> str:
+        """The name of its folder."""
+        return f"task-{self.number:05d}{self.of}"
+
+    def __str__(self) -> str:
+        return f"task {self.number} of {self.count}"
+
+
+class _Stretch(NamedTuple):
+    """Sweeps `first` ... `done` of a unit, and the segment that has them."""
+
+    key: str
+    first: int
+    done: int
+    path: Path
+
+
+class Save(NamedTuple):
+    """When a segment was written, in seconds since the epoch, and the sweeps of each unit in it."""
+
+    time: float
+    sweeps: dict[str, int]
+
+
 Part = tuple[int, int]  # number t of the temperatures of a ladder, and how many there are
 
 
@@ -83,41 +127,52 @@ class Progress:
 class Store:
     """The files of one run.  Open it with `Store.open`, which takes the lock."""
 
-    def __init__(self, out: Path, header: dict[str, Any]) -> None:
+    def __init__(self, out: Path, header: dict[str, Any], task: Task | None = None) -> None:
         """Nothing is read or written yet."""
         self.header = header
         self.out = out
         self.seed: int = header["seed"]
+        self.task = task
         self.parts = parts_folder(out)
+        self.folder = self.parts / task.folder if task else self.parts  # where it writes its segments
         self.progress: dict[str, Progress] = {}
+        self.saves: dict[str, list[Save]] = {}  # of each folder, in order, as they were read
         self.result: tuple[int, tuple[float, ...]] | None = None  # sweeps and temperatures of the result file
         self._next_segment = 0
 
     @staticmethod
     @contextmanager
-    def open(out: Path, spec: RunSpec, draw_seed: Callable[[], int]) -> Iterator["Store"]:
+    def open(out: Path, spec: RunSpec, draw_seed: Callable[[], int], task: Task | None = None) -> Iterator["Store"]:
         """Lock the files of a run, read how far it got, and take its seed from there (else the file's, else drawn).
 
+        task: which of several, that work on it at the same time; it reads what it may go on from, and its own segments.
         Raises StoreError where another process works on it, where a file is damaged or foreign, or where the run
         file has changed in more than sweeps and temperatures.
         """
         parts = parts_folder(out)
+        locks = []
         try:
-            parts.mkdir(parents=True, exist_ok=True)
-            lock = os.open(parts / "lock", os.O_RDWR | os.O_CREAT, 0o666)
-        except OSError as error:
-            raise StoreError(f"cannot write next to {out}: {error.strerror}") from error
-        try:
-            _lock(lock, parts / "lock", out)
+            if task and (header := read_header(out)) is not None:
+                _refuse_changes(out, header, spec)  # before a task leaves anything there
             try:
-                yield Store._read(out, spec, draw_seed)
+                parts.mkdir(parents=True, exist_ok=True)
+                locks.append(os.open(parts / "lock", os.O_RDWR | os.O_CREAT, 0o666))
+            except OSError as error:
+                raise StoreError(f"cannot write next to {out}: {error.strerror}") from error
+            _lock(locks[0], parts / "lock", str(out), shared=task is not None)
+            if task:
+                locks.append(_join(parts, task, spec.temperatures, out))
+            try:
+                yield Store._read(out, spec, draw_seed, task)
             finally:
-                _remove_if_idle(parts)
+                if not task:
+                    _remove_if_idle(parts)
         finally:
-            os.close(lock)
+            for lock in reversed(locks):
+                os.close(lock)
 
     @staticmethod
-    def _read(out: Path, spec: RunSpec, draw_seed: Callable[[], int]) -> "Store":
+    def _read(out: Path, spec: RunSpec, draw_seed: Callable[[], int], task: Task | None) -> "Store":
         header = read_header(out)
         seed = spec.seed
         if header is not None:
@@ -131,18 +186,37 @@ class Store:
             "sweeps": spec.sweeps,
             "temperatures": list(spec.temperatures),
         }
-        store = Store(out, header)
+        path = parts_folder(out) / "run.json"
+        _write_first(path, json.dumps(header, indent=1))
+        found = read_header(out)  # of tasks that start at once one is the first, and its seed is that of all
+        if found is None:
+            raise StoreError(f"{path} went away: another process removed it")
+        _refuse_changes(out, found, spec)
+        header["seed"] = found["seed"]
+        if json.dumps(found) != json.dumps(header):  # sweeps or temperatures have grown
+            _write_text(path, json.dumps(header, indent=1))
+        store = Store(out, header, task)
         store._read_all()
-        _write_text(store.parts / "run.json", json.dumps(header, indent=1))
         return store
 
     def _read_all(self) -> None:
         if self.out.exists():
             self._read_result()
-        paths = segments(self.parts)
-        for path in paths:
-            self._read_segment(path, last=path == paths[-1])
-            self._next_segment = int(path.stem.split("-")[1]) + 1
+        found: list[_Stretch] = []
+        for folder in folders(self.parts, self.task):
+            paths = segments(folder)
+            for path in paths:
+                found += self._read_segment(path, last=path == paths[-1])
+            if paths and folder == self.folder:
+                self._next_segment = int(paths[-1].stem.split("-")[1]) + 1
+        for stretch in sorted(found):  # of a unit that several tasks had, one after the other, too
+            self._take(stretch)
+
+    def has_all_of(self, spec: RunSpec) -> bool:
+        """Whether the result file has all that is asked for."""
+        return (
+            self.result is not None and self.result[0] == spec.sweeps and set(self.result[1]) == set(spec.temperatures)
+        )
 
     def _read_result(self) -> None:
         with open_result(self.out) as file, damage_told(self.out):
@@ -220,15 +294,22 @@ class Store:
             more = {name: final["more"][name][place] for name in list(final.get("more", ()))}
             return State(final["spins"][place], random, more)
 
-    def _read_segment(self, path: Path, last: bool) -> None:
-        """Take in a segment; raises FileNotFoundError where it went away, as it does when a run ends."""
+    def _read_segment(self, path: Path, last: bool) -> "list[_Stretch]":
+        """What a segment has; raises FileNotFoundError where it went away, as it does when a run ends."""
+        found = []
         try:
             with _open_segment(path) as file:
                 own = json.loads(file.attrs["run"])
-                if any(own[key] != self.header[key] for key in SAME):
-                    raise StoreError(f"segment {path} belongs to another run than {path.parent / 'run.json'} says")
+                others = [key for key in SAME if own.get(key) != self.header[key]]
+                if others:
+                    raise StoreError(
+                        f"segment {path} belongs to another run than {self.parts / 'run.json'} says: it has another "
+                        f"{' and another '.join(others)}"
+                    )
                 for key, group in _unit_groups(file):
-                    self._take(path, key, int(group.attrs["first"]), int(group.attrs["done"]))
+                    found.append(_Stretch(key, int(group.attrs["first"]), int(group.attrs["done"]), path))
+            sweeps = {stretch.key: stretch.done - stretch.first for stretch in found}
+            self.saves.setdefault(path.parent.name, []).append(Save(path.stat().st_mtime, sweeps))
         except FileNotFoundError:
             raise
         except PermissionError as error:
@@ -239,14 +320,18 @@ class Store:
                 f"segment {path} is damaged ({first_line(error)}): move {which} away, and the run goes on from the "
                 "segment before"
             ) from error
+        return found
 
-    def _take(self, path: Path, key: str, first: int, done: int) -> None:
+    def _take(self, stretch: "_Stretch") -> None:
+        key, first, done, path = stretch
         known = self.progress.setdefault(key, Progress())
         if done <= known.done:
             return  # the result file has it already: the run was killed before it removed its parts
+        if first < known.done:
+            raise StoreError(f"segments of {key} in {self.parts} overlap: two processes worked on it at the same time")
         if first != known.done:
             raise StoreError(
-                f"{path.parent} lacks a segment before {path.name}: {key} goes on at sweep {first}, "
+                f"{self.parts} lacks a segment before {path.relative_to(self.parts)}: {key} goes on at sweep {first}, "
                 f"but only {known.done} are there; put the missing segment back"
             )
         known.done = done
@@ -259,7 +344,7 @@ class Store:
         Raises StoreError where they cannot be written; what was committed before is not touched.
         """
         commits = _joined(commits)
-        path = self.parts / f"seg-{self._next_segment:06d}.h5"
+        path = self.folder / f"seg-{self._next_segment:06d}.h5"
         partial = path.with_suffix(".tmp")
         try:
             image = _segment_image(commits, self.header)
@@ -274,7 +359,7 @@ class Store:
             ) from error
         self._next_segment += 1
         for commit in commits:
-            self._take(path, commit.key, commit.first, commit.done)
+            self._take(_Stretch(commit.key, commit.first, commit.done, path))
 
     def series(self, key: str, part: Part | None = None) -> Series:
         """The whole time series of a unit, (replica, measurement) each; part: of one temperature of its ladder only."""
@@ -283,9 +368,13 @@ class Store:
 
     def remove_parts(self) -> None:
         """Remove the segments, once the result file has all of them."""
-        for segment in segments(self.parts):
-            segment.unlink()
-        (self.parts / "run.json").unlink(missing_ok=True)
+        for folder in folders(self.parts):
+            for segment in segments(folder):
+                segment.unlink()
+            if folder != self.parts:
+                shutil.rmtree(folder, ignore_errors=True)
+        for name in ("run.json", "tasks.json", "submitted.json"):
+            (self.parts / name).unlink(missing_ok=True)
 
     def state(self, key: str) -> State | None:
         """The state to go on from, or None for a unit that has not begun."""
@@ -306,28 +395,64 @@ def parts_folder(out: Path) -> Path:
     return out.with_name(out.name + ".parts")
 
 
-def segments(parts: Path) -> list[Path]:
-    """The segments of a run, in order."""
-    return sorted(parts.glob("seg-[0-9][0-9][0-9][0-9][0-9][0-9].h5"))
+def segments(folder: Path) -> list[Path]:
+    """The segments of a folder, in order."""
+    return sorted(folder.glob("seg-[0-9][0-9][0-9][0-9][0-9][0-9].h5"))
+
+
+def folders(parts: Path, task: Task | None = None) -> list[Path]:
+    """The folders with segments of a run; for a task those that it may go on from.
+
+    Other tasks of the same division have other units, so a task need not read their segments.
+    """
+    found = [folder for folder in sorted(parts.glob(TASK_FOLDERS)) if folder.is_dir()]
+    if task:
+        found = [own for own in found if own.name == task.folder or not own.name.endswith(task.of)]
+    return [parts, *found]
+
+
+def divided_into(out: Path) -> int:
+    """Into how many tasks the last division of a run was; 0 where there is none."""
+    division = _division(parts_folder(out) / "tasks.json")
+    return int(division["tasks"]) if division else 0
+
+
+def _division(path: Path) -> dict[str, Any] | None:
+    """How the work is divided, or None where it never was."""
+    try:
+        found = json.loads(path.read_text())
+        return {"tasks": int(found["tasks"]), "temperatures": list(found["temperatures"])}
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise StoreError(f"{path} is damaged ({first_line(error)}): remove it") from error
 
 
 def read_header(out: Path) -> dict[str, Any] | None:
     """Identity, seed, sweeps and temperatures of a run from its parts or its result file; None where there is none."""
     text = parts_folder(out) / "run.json"
-    if text.exists():
-        try:
-            header = json.loads(text.read_text())
-            if not all(isinstance(header[key], kind) for key, kind in HEADER.items()):
-                raise ValueError("something in it has the wrong type")
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise StoreError(
-                f"{text} is damaged ({first_line(error)}): move it away, the segments know what run they belong to"
-            ) from error
+    try:
+        header = json.loads(text.read_text())
+        if not all(isinstance(header[key], kind) for key, kind in HEADER.items()):
+            raise ValueError("something in it has the wrong type")
         return dict(header)
-    paths = segments(text.parent)
-    if paths:
-        with _open_segment(paths[-1]) as file:
-            return dict(json.loads(file.attrs["run"]))
+    except (FileNotFoundError, NotADirectoryError):
+        pass
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise StoreError(
+            f"{text} is damaged ({first_line(error)}): move it away, the segments know what run they belong to"
+        ) from error
+    for folder in folders(text.parent):
+        for path in segments(folder)[-1:]:
+            try:
+                with _open_segment(path) as file:
+                    return dict(json.loads(file.attrs["run"]))
+            except PermissionError as error:
+                raise StoreError(f"cannot read segment {path}: {first_line(error)}") from error
+            except FileNotFoundError:
+                raise
+            except OSError as error:
+                raise StoreError(f"segment {path} is damaged ({first_line(error)}): move it away") from error
     if not out.exists():
         return None
     with open_result(out) as file, damage_told(out):
@@ -348,6 +473,27 @@ def with_its_ladder(spec: SamplingSpec, out: Path) -> SamplingSpec | None:
     """A run with tempering.ladder = "auto" and the temperatures that it began with; None where it has not begun."""
     header = read_header(out)
     return replace(spec, temperatures=tuple(header["temperatures"]), asked=spec.temperatures) if header else None
+
+
+def as_begun(spec: RunSpec, out: Path) -> RunSpec:
+    """A run, with the temperatures that it began with where these come from a pilot."""
+    if isinstance(spec, SamplingSpec) and spec.places_its_ladder:
+        return with_its_ladder(spec, out) or spec
+    return spec
+
+
+def is_finished(out: Path, spec: RunSpec) -> bool:
+    """Whether the result file of a run has all that is asked for; nothing else is read, and nothing locked.
+
+    Raises StoreError where it belongs to another run.
+    """
+    header = read_header(out) if out.exists() else None
+    if header is None:
+        return False
+    _refuse_changes(out, header, spec)
+    store = Store(out, header)
+    store._read_result()
+    return store.has_all_of(spec)
 
 
 def progress_of(out: Path, spec: RunSpec) -> "Store":
@@ -472,27 +618,123 @@ def _open_segment(path: Path) -> Iterator[h5py.File]:
         yield file
 
 
-def _lock(descriptor: int, path: Path, out: Path) -> None:
+def _lock(descriptor: int, path: Path, what: str, shared: bool = False) -> None:
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
     except BlockingIOError as error:
-        raise StoreError(f"another process is running {out}: wait for it, or choose another -o") from error
+        raise StoreError(f"another process is running {what}: wait for it, or choose another -o") from error
     except OSError:
         return  # a file system without locks: there it is for the user to run one process only
     if not path.exists() or os.fstat(descriptor).st_ino != path.stat().st_ino:
-        raise StoreError(f"another process has just finished {out}: run again")
+        raise StoreError(f"another process has just finished {what}: run again")
+
+
+def _join(parts: Path, task: Task, temperatures: Sequence[float], out: Path) -> int:
+    """The lock of a task, as a descriptor, once it is known that all tasks at work belong to its division.
+
+    Tasks come in one by one, so that of many that start at once none is refused because another is looking.  Where the
+    work is divided anew, folders that have the names of the new tasks are set aside: their units may be those of other
+    tasks now, which read what is set aside.  Raises StoreError where tasks of another division are at work.
+    """
+    path, folder = parts / "tasks.json", parts / task.folder
+    own = {"tasks": task.count, "temperatures": list(temperatures)}
+    try:
+        entrance = os.open(parts / "tasks.lock", os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            with suppress(OSError):  # a file system without locks
+                fcntl.flock(entrance, fcntl.LOCK_EX)
+            before = _division(path)
+            if before != own:
+                _refuse_beside(parts, before, task, out)
+                _set_aside(parts, task)
+                _write_text(path, json.dumps(own))
+            folder.mkdir(exist_ok=True)
+            lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o666)
+        finally:
+            os.close(entrance)
+    except OSError as error:
+        raise StoreError(f"cannot write next to {out}: {error.strerror}") from error
+    try:
+        _lock(lock, folder / "lock", f"{task} of {out}")
+    except StoreError:
+        os.close(lock)
+        raise
+    return lock
+
+
+def _refuse_beside(parts: Path, before: dict[str, Any] | None, task: Task, out: Path) -> None:
+    """Raise StoreError where any task is at work, which then belongs to another division."""
+    for folder in folders(parts)[1:]:
+        if _is_locked(folder / "lock"):
+            number = before["tasks"] if before else 0
+            if number == task.count:
+                raise StoreError(f"{out} is being run in {number} tasks at other temperatures: wait for them")
+            raise StoreError(
+                f"{out} is being run in {number or 'other'} tasks: wait for them"
+                f"{f', or use --tasks {number}, not {task.count}' if number else ''}"
+            )
+
+
+def _is_locked(path: Path) -> bool:
+    try:
+        descriptor = os.open(path, os.O_RDWR)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:  # a file system without locks
+        return False
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def _set_aside(parts: Path, task: Task) -> None:
+    for folder in folders(parts)[1:]:
+        if folder.name.endswith(task.of):
+            number = 0
+            while (aside := parts / f"{folder.name}-before-{number}").exists():
+                number += 1
+            folder.rename(aside)
+
+
+def _write_first(path: Path, text: str) -> None:
+    """Write a small file, as a whole, unless it is there already; of several processes only one writes it."""
+    if path.exists():
+        return
+    partial = _unique(path)
+    try:
+        with open(partial, "w") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.link(partial, path)
+    except FileExistsError:
+        pass
+    except OSError:  # a file system without links, or a full one, which then is told of
+        _write_text(path, text)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _unique(path: Path) -> Path:
+    """A name of its own for this process, beside a path."""
+    return path.with_name(f"{path.name}.{socket.gethostname()}.{os.getpid()}.tmp")
 
 
 def _write_text(path: Path, text: str) -> None:
-    partial = path.with_suffix(".tmp")
+    partial = _unique(path)
     try:
         partial.write_text(text)
         sync_and_rename(partial, path)
     except OSError as error:
+        partial.unlink(missing_ok=True)
         raise StoreError(f"cannot write {path}: {error.strerror}") from error
 
 
 def _remove_if_idle(parts: Path) -> None:
-    """Remove the folder of a finished run, or of one that never saved anything."""
-    if not segments(parts):
+    """Remove the folder of a finished run, or of one that never saved anything and waits in no queue."""
+    if not (parts / "submitted.json").exists() and not any(segments(folder) for folder in folders(parts)):
         shutil.rmtree(parts, ignore_errors=True)

@@ -155,7 +155,7 @@ kind = "boltzmann"
 
 [machine]
 kind = "restricted"                # general | restricted | layered
-units = "binary"                   # binary {0, 1}: Pr(1) = 1/(1 + exp(-lambda/T)) | spin {-1, +1}: 1/(1 + exp(-2 lambda/T))
+units = "binary"                   # binary {0, 1}, Pr(1) = 1/(1 + exp(-lambda/T)) | spin {-1, +1}, with 2 lambda
 visible = 64
 hidden = 64                        # layered: one a layer, [64, 16]; general: 0 allowed
 # weights = "trained.h5"           # a result file of training, .h5 or .npz; left out: random ones
@@ -167,7 +167,7 @@ scale = 0.1                        # standard deviation of random weights
 # [clamp]                          # units that are held: conditional sampling
 # units = [0, 1, 2]
 # values = [1, 0, 1]
-# file = "cues.npy"                # in place of both: rows of visible units, -1 (spin units: 0) where free; a system a row
+# file = "cues.npy"                # in place of both: rows of visible units, -1 (spins: 0) where free; a system a row
 
 [grid]
 temperatures = [0.5, 1.0, 2.0]     # or {start = 0.5, stop = 2.0, num = 4}; may be extended later
@@ -193,7 +193,7 @@ checkpoint_seconds = 60
 log_z = "auto"                     # auto | exact (sum over up to 22 units) | ais (annealed importance sampling) | none
 
 [algorithm]
-kernel = "auto"                    # auto | blocks (layers, colours at once) | dense (all pairs) | sparse (few couplings)
+kernel = "auto"                    # auto | blocks (layers, colours at once) | dense (all pairs) | sparse
 start = "mixed"                    # up (all units on) | random | mixed: half of the chains each
 """
 
@@ -217,7 +217,7 @@ scale = 0.01                       # standard deviation of the first weights
 # weights = "trained.h5"           # begin with these
 
 [train]
-data = "data.npy"                  # (examples, units) or (examples, height, width): .npy, .npz, .h5:dataset, .csv, .txt
+data = "data.npy"                  # (examples, units) or (examples, height, width); .npy .npz .h5:dataset .csv
 # threshold = 0.5                  # larger values are on; left out: values from 0 to 1 are probabilities
 held_out = 0.1                     # share of the examples that only the likelihood is told of
 method = "pcd"                     # exact (small machines) | cd | pcd | pt (chains at several temperatures)

@@ -19,6 +19,7 @@ from typing import Any
 import h5py
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from ising_mc import likelihood
 from ising_mc.boltzmannfile import describe, write_model
@@ -77,10 +78,17 @@ def write_training(
             for name, quantity in TRAINING.items():
                 add(training, name, series[name][0, : spec.sweeps], quantity, epoch)
             write_model(file.create_group("model"), trainer.machine)
-            _write_system(file.create_group(f"systems/{unit.system.label}"), spec, trainer)
-            final = file.create_group(f"systems/{unit.system.label}/final")
+            group = file.create_group(f"systems/{unit.system.label}")
+            with threadpool_limits(1, user_api="blas"):  # so that no number depends on how many there are
+                _write_system(group, spec, trainer)
+            final = group.create_group("final")
             for name, values in (("spins", state.spins), ("random_state", state.random), *state.more.items()):
-                final.create_dataset(name, data=values)
+                scales = [
+                    add_scale(group, f"{name}_axis{axis}", np.arange(length), f"axis {axis} of it")
+                    for axis, length in enumerate(values.shape)
+                ]
+                text = "part of the state of the trainer after the last epoch"
+                add(final, name, values, Quantity("", text, "", ""), *scales)
         tick()
         sync_and_rename(partial, out)
     except OSError as error:
@@ -121,6 +129,8 @@ def _write_system(group: h5py.Group, spec: TrainSpec, trainer: Trainer) -> None:
         sample,
         unit,
     )
+    if machine.visible <= FEW_VISIBLE:
+        other = add_scale(group, "other_visible", np.arange(machine.visible), "visible unit")
     moments = _moments(machine, samples)
     group.attrs["moments"] = moments[2]
     own = trainer.data.astype(np.float64)
@@ -129,7 +139,7 @@ def _write_system(group: h5py.Group, spec: TrainSpec, trainer: Trainer) -> None:
         add(group, f"{name}_mean", mean, Quantity("1", f"mean of visible units, {name}", "<v_i>", "<v>"), visible)
         if machine.visible <= FEW_VISIBLE:
             quantity = Quantity("1", f"covariance of visible units, {name}", "<v_i v_j> - <v_i><v_j>", "C")
-            add_packed(group, f"{name}_covariance", pairs, quantity, visible, visible)
+            add_packed(group, f"{name}_covariance", pairs, quantity, visible, other)
 
 
 def _moments(machine: Machine, samples: Array) -> tuple[Array, Array, str]:

@@ -12,12 +12,13 @@ from ising_mc.learning import CLAMPED, METHODS, STARTS, Recipe, check_recipe
 from ising_mc.reader import LARGEST_COUNT, Reader, SpecError
 from ising_mc.runspec import RunSpec
 from ising_mc.systemspec import digest
-from ising_mc.trainingdata import TrainingData, read_data
+from ising_mc.trainingdata import TrainingData, read_data, split_held_out
 
 TRAIN_KEYS = (
     "data", "threshold", "held_out", "method", "steps", "epochs", "batch", "chains", "rate", "decay", "momentum", "l1",
     "l2", "centred", "temperings", "clamped", "start", "evaluate_every",
 )  # fmt: skip
+OWN_KEYS = {"temperings": ("pt",), "chains": ("pcd", "pt"), "steps": METHODS[1:], "clamped": ("cd", "pcd")}
 MOST_EPOCHS = 10**7
 KEYS = boltzmannspec.KEYS | {"train": TRAIN_KEYS}
 
@@ -68,14 +69,20 @@ def read_training(reader: Reader, default_name: str, text: str) -> TrainSpec:
                 f"[{table}] has no meaning beside [train]: sample the trained machine by a run file of its own, with "
                 "machine.weights = the result file"
             )
+    if reader.get("machine.order", None) is not None:
+        raise SpecError("machine.order has no meaning beside [train]: learning visits units one after the other")
     system, warnings = read_system(reader, sizes_from_data=lambda: _visible(reader))
-    threshold = reader.number("train.threshold", 0.0) if reader.get("train.threshold", None) is not None else None
+    threshold = _threshold(reader)
     path = reader.path("train.data")
     data = reader.from_file("train.data", lambda: read_data(path, system.sizes[0], system.units, threshold))
-    recipe = _recipe(reader, len(data.values))
+    recipe = _recipe(reader, system, len(data.values))
     share = reader.number("train.held_out", 0.0)
-    if not 0 <= share < 1 or round(share * len(data.values)) >= len(data.values):
+    if not 0 <= share < 1:
         raise SpecError(f"train.held_out, a share of the examples, must be at least 0 and below 1, not {share:g}")
+    try:
+        split_held_out(len(data.values), share, np.random.default_rng(0))
+    except ValueError as error:
+        raise SpecError(f"train.held_out: {error}") from error
     try:
         check_recipe(system.kind, system.sizes, recipe)
     except ValueError as error:
@@ -104,18 +111,29 @@ def read_training(reader: Reader, default_name: str, text: str) -> TrainSpec:
 
 def _visible(reader: Reader) -> int:
     """Visible units, from the data."""
-    units = str(reader.get("machine.units", "binary"))
-    threshold = reader.get("train.threshold", None)
+    units, threshold = str(reader.get("machine.units", "binary")), _threshold(reader)
     path = reader.path("train.data")
     found: TrainingData = reader.from_file("train.data", lambda: read_data(path, None, units, threshold))
     return int(np.shape(found.values)[1])
 
 
-def _recipe(reader: Reader, examples: int) -> Recipe:
+def _threshold(reader: Reader) -> float | None:
+    return None if reader.get("train.threshold", None) is None else reader.number("train.threshold", 0.0)
+
+
+def _recipe(reader: Reader, system: MachineSystem, examples: int) -> Recipe:
     default = Recipe()
     method = reader.choice("train.method", METHODS, default.method)
-    reader.only_own("train", method, {"temperings": ("pt",), "chains": ("pcd", "pt"), "steps": METHODS[1:]}, "method")
-    batch = reader.integer("train.batch", examples if method == "exact" else default.batch, 1, LARGEST_COUNT)
+    reader.only_own("train", method, OWN_KEYS, "method")
+    if system.kind == "restricted" and reader.get("train.clamped", None) is not None:
+        raise SpecError(
+            "train.clamped has no meaning with machine.kind = 'restricted', whose hidden units are independent of one "
+            "another while the visible ones are held"
+        )
+    if reader.get("machine.weights", None) is not None and reader.get("train.start", None) is not None:
+        raise SpecError("train.start has no meaning beside machine.weights, which holds the biases to start from")
+    largest = max(LARGEST_COUNT, examples)
+    batch = reader.integer("train.batch", examples if method == "exact" else default.batch, 1, largest)
     numbers = {
         name: reader.number(f"train.{name}", getattr(default, name)) for name in ("decay", "momentum", "l1", "l2")
     }

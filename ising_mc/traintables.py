@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from rich.markup import escape
 from rich.table import Table
 
 from ising_mc.trainfile import TRAINING, evaluated, moment_differences
@@ -18,8 +19,11 @@ NOTE = (
     "note: pseudo-likelihood and reconstruction error are no safe monitors: the model that has the best of them may "
     "have the worst likelihood"
 )
+CURE = (
+    "ising_mc.likelihood.ais and reverse_ais with more temperatures tell more of the machine in the file, and smaller "
+    "weights (train.l2) are judged more easily"
+)
 Training = dict[str, Any]  # as `trainfile.read_training_results` makes it
-Curve = NDArray[np.float64]
 
 
 def title(training: Training) -> str:
@@ -37,22 +41,22 @@ def curves_table(training: Training) -> Table:
     """How learning went: some of the epochs at which likelihoods were estimated, the last one among them."""
     rows = _rows(training)
     brackets = [name for name in ("log_likelihood", "held_out_log_likelihood") if np.any(_known(training, name))]
-    places = _places(training, brackets, rows)
+    places = _places(training)
     table = Table(box=None, pad_edge=False)
     names = {"log_likelihood": "LL", "held_out_log_likelihood": "held-out LL"}
     ranges = [] if _is_exact(training) else ["[low, high]"]
     headings = [heading for name in brackets for heading in (names[name], *ranges)]
     monitors = ("pseudo_likelihood", "reconstruction_error", "gradient_norm")
     for heading in ("epoch", *headings, *(TRAINING[name].symbol for name in monitors)):
-        table.add_column(heading, justify="right", no_wrap=True)
+        table.add_column(escape(heading), justify="right", no_wrap=True)
     for k in rows:
         cells = [str(training["epoch"][k])]
         for name in brackets:
             value, low, high = (float(training[name + end][k]) for end in ("", "_low", "_high"))
             cells.append(_shown(value, places))
-            cells += [f"[{_shown(low, places)}, {_shown(high, places)}]"] if ranges else []
-        values = [float(training[name][k]) for name in monitors]
-        table.add_row(*cells, _shown(values[0], 2), *(f"{value:.4g}" for value in values[1:]))
+            cells += [escape(f"[{_shown(low, places)}, {_shown(high, places)}]")] if ranges else []
+        pseudo, error, norm = (float(training[name][k]) for name in monitors)
+        table.add_row(*cells, _shown(pseudo, 2), f"{error:.4f}", f"{norm:#.3g}")
     return table
 
 
@@ -87,19 +91,19 @@ def warnings_of(training: Training) -> list[str]:
         ends = " and ".join(name for name, end in (("low", low), ("high", high)) if np.any(np.isnan(end)))
         lines.append(
             f"warning: {label}: the {ends} end of the likelihood cannot be told at {_epochs(epoch[lost])}: fewer than "
-            "ten chains of annealing carry the weight; " + _cure(training)
+            "ten chains of annealing carry the weight; " + CURE
         )
     if np.any(wide):
         widest = float(np.max((high - low)[wide]))
         lines.append(
-            f"warning: {label}: the likelihood is known to no better than {widest:.2g} nats at {_epochs(epoch[wide])}: "
-            + _cure(training)
+            f"warning: {label}: the likelihood is known to no better than {widest:.2g} nats at {_epochs(epoch[wide])}; "
+            + CURE
         )
     if np.any(crossed):
         lines.append(
             f"warning: {label}: at {_epochs(epoch[crossed])} the low end of the likelihood is above the high one: the "
             "chains have not mixed, so that their samples are not in equilibrium, and the low end is no bound; "
-            "train.method = 'pt', more train.steps or a lower train.rate let them mix better"
+            f"{_ways_to_mix(training)} let them mix better"
         )
     return lines + _turns(training, epoch, places)
 
@@ -120,20 +124,20 @@ def _turns(training: Training, epoch: NDArray[np.int64], places: NDArray[np.int6
                 "in a new run, or train.l2, keep it from that"
             )
     best = int(np.nanargmax(data))
-    fall = data[best] - data[-1]
-    if fall > LEAST_FALL and training["log_likelihood_high"][places][-1] < training["log_likelihood_low"][places][best]:
+    fall, top = data[best] - data[-1], training["log_likelihood_high"][places][-1]
+    if fall > LEAST_FALL and top < training["log_likelihood_low"][places][best]:
         lines.append(
-            f"warning: {label}: the likelihood of the data has fallen by {fall:.2f} nats since epoch {epoch[best]}, its "
-            "best: a lower train.rate or train.decay, more train.steps, or train.method = 'pt' keep it from that"
+            f"warning: {label}: the likelihood of the data has fallen by {fall:.2f} nats since epoch {epoch[best]}, "
+            f"its best; {_ways_to_mix(training)} keep it from that"
         )
     return lines
 
 
-def _cure(training: Training) -> str:
-    """What narrows a bracket."""
-    text = "smaller weights (train.l2) make it narrower, and so do chains that mix better (train.steps"
-    pt = training["facts"]["machine"] == "restricted" and training["facts"]["method"] != "pt"
-    return text + (", train.method = 'pt')" if pt else ")")
+def _ways_to_mix(training: Training) -> str:
+    """What makes chains follow a machine that learns."""
+    tempered = training["facts"]["machine"] == "restricted" and training["facts"]["method"] != "pt"
+    last = "more train.steps and train.method = 'pt'" if tempered else "and more train.steps"
+    return f"a lower train.rate, a train.decay{', ' if tempered else ' '}{last}"
 
 
 def _rows(training: Training) -> NDArray[np.int64]:
@@ -146,7 +150,7 @@ def _rows(training: Training) -> NDArray[np.int64]:
 
 
 def _known(training: Training, name: str) -> NDArray[np.bool_]:
-    return np.isfinite(training[name])
+    return np.asarray(np.isfinite(training[name]))
 
 
 def _is_exact(training: Training) -> bool:
@@ -156,10 +160,10 @@ def _is_exact(training: Training) -> bool:
     return bool(np.any(known) and np.all(low == value) and np.all(high == value))
 
 
-def _places(training: Training, names: list[str], rows: NDArray[np.int64]) -> int:
+def _places(training: Training) -> int:
     """Decimal places that brackets let one tell."""
-    widths = np.concatenate([np.abs(training[f"{name}_high"] - training[f"{name}_low"])[rows] for name in names or ()])
-    widths = widths[np.isfinite(widths) & (widths > 0)] if names else widths
+    widths = np.abs(training["log_likelihood_high"] - training["log_likelihood_low"])
+    widths = widths[widths > 0]
     return min(4, max(1, 1 - floor(log10(np.median(widths))))) if len(widths) else 4
 
 

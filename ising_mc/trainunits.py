@@ -5,10 +5,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ising_mc import streams
+from ising_mc.arrayfile import MEMORY_SHARE, available_memory
 from ising_mc.boltzmann import MachineSystem, realize
 from ising_mc.boltzmannunits import Way
 from ising_mc.learning import Recipe, Trainer, make_trainer
 from ising_mc.machine import random_machine
+from ising_mc.reader import SpecError
 from ising_mc.trainingdata import TrainingData, split_held_out
 from ising_mc.trainspec import TrainSpec
 from ising_mc.unit import Unit
@@ -57,7 +59,8 @@ class TrainUnit(Unit):
             mask = np.zeros((system.n_sites, system.n_sites), bool)
             mask[system.bonds[:, 0], system.bonds[:, 1]] = mask[system.bonds[:, 1], system.bonds[:, 0]] = True
         machine, values = realize(system, seed).whole, self.data.values
-        trainer = make_trainer(machine, self.recipe, values[train], values[held], system.given is None, mask)
+        draw_biases = system.given is None or system.bonds is not None  # a graph has couplings only
+        trainer = make_trainer(machine, self.recipe, values[train], values[held], draw_biases, mask)
         trainer.seed, trainer.label = seed, system.label  # one that is restored is not started
         return trainer
 
@@ -74,14 +77,23 @@ class TrainUnit(Unit):
 
     def memory_needed(self) -> int:
         """Bytes that its trainer takes, roughly."""
-        return BYTES * self.system.n_bonds + 1024 * self.system.n_sites
+        system = self.system
+        pairs = system.n_bonds if system.kind == "restricted" else system.n_sites**2  # others have a matrix of all
+        return BYTES * pairs + 1024 * system.n_sites
 
 
 def train_units(spec: TrainSpec) -> list[TrainUnit]:
-    """The only unit of a training run."""
+    """The only unit of a training run; raises SpecError where it does not fit into memory."""
     system = spec.systems[0]
     kernel = "contrastive" if system.kind == "restricted" else "contrastive_general"
     what = {"exact": "exact gradient, by enumeration", "cd": "chains from the data", "pcd": "persistent chains"}
     reason = what.get(spec.recipe.method, f"persistent chains at {spec.recipe.temperings} temperatures")
     way = Way(spec.recipe.method, kernel, reason)
-    return [TrainUnit(system, 1.0, 0, 1, way, spec.recipe, spec.data, spec.held_out)]
+    unit = TrainUnit(system, 1.0, 0, 1, way, spec.recipe, spec.data, spec.held_out)
+    needed, room = unit.memory_needed(), MEMORY_SHARE * available_memory()
+    if needed > room:
+        raise SpecError(
+            f"{spec.prefix}learning {system.label} takes about {needed / 1e9:.3g} GB of memory, more than half of what "
+            f"is available ({2 * room / 1e9:.3g} GB): give it fewer units"
+        )
+    return [unit]

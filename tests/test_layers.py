@@ -12,9 +12,10 @@ FOLDER = Path(ising_mc.__file__).parent
 LAYERS = (  # top to bottom; modules of one row do not know each other
     ("__main__",),
     ("cli",),
-    ("screen",),
+    ("screen", "benchtables"),
     ("plot",),
     ("recallplots", "machineplots", "template", "recalltables", "traintables"),
+    ("cluster", "bench"),
     ("planning",),
     ("schedule",),
     ("store",),
@@ -30,6 +31,7 @@ LAYERS = (  # top to bottom; modules of one row do not know each other
     ("boltzmannspec", "learning"),
     ("isingspec", "recallspec"),
     ("systemspec", "algorithms"),
+    ("division",),
     ("reader", "runspec", "unit"),
     ("preparation",),
     ("validation",),
@@ -64,7 +66,7 @@ PLACES = {
         "arrayfile",
     },  # arrayfile reads the users' arrays, never results
     "click": {"cli"},
-    "rich": {"screen", "recalltables", "traintables"},
+    "rich": {"screen", "recalltables", "traintables", "benchtables"},
     "matplotlib": {"plot", "recallplots", "machineplots"},
     "sklearn": {"estimator"},
     "PIL": {"patternfile"},

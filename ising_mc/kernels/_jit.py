@@ -5,9 +5,11 @@ file of the outermost function, so that a change in a helper would go unnoticed 
 in ``NUMBA_CACHE_DIR`` where that is set (a node-local disk on a cluster), otherwise in the user's cache folder.
 """
 
+import fcntl
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -49,6 +51,21 @@ def jit_parallel(function: F) -> F:
 def jit_inline(function: F) -> F:
     """Like `jit`, but copied into each caller: no cost of a call, and literal arguments become constants to LLVM."""
     return _compile(function, parallel=False, forceinline=True)
+
+
+@contextmanager
+def one_compiles() -> Iterator[None]:
+    """Let one process at a time compile into the cache: of many that start at once, the others load what it made.
+
+    Where files cannot be locked all of them compile, which costs time only.
+    """
+    if CACHE_FOLDER is None:
+        yield
+        return
+    with open(CACHE_FOLDER / "lock", "a") as file:
+        with suppress(OSError):
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def use_threads(threads: int) -> None:

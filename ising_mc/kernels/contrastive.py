@@ -33,7 +33,7 @@ UNIFORM = 2.0**-53
 
 @jit_inline
 def sigmoid(x):
-    """1/(1 + exp(-x)) to a relative 3e-7 in float32; see `kernels.logistic` for the exponential."""
+    """1/(1 + exp(-x)) to a relative 2e-7 + 8e-8 |x| in float32; see `kernels.logistic` for the exponential."""
     y = min(max(np.float32(x * LOG2E), -FAR), FAR)
     shifted = np.float32(y + SHIFT)
     r = np.float32(y - np.float32(shifted - SHIFT))
