@@ -27,6 +27,7 @@ FEW_SUMMED = 16  # units up to which likelihoods are summed exactly
 MONITORED = 300  # examples of an epoch that tell of reconstruction and pseudo-likelihood
 JUDGED = 2000  # examples, drawn once, whose mean likelihood is told
 CHAINS, STEPS = 100, 500  # of annealed importance sampling
+MOST_STATES = 256  # of hidden units, up to which the pseudo-likelihood is told of each epoch
 WALK = 100  # steps of a fresh chain that is to be a sample of the model
 MOST_WEIGHT = 1e3  # beyond it learning has gone astray
 MEAN_FIELD_STEPS, DAMPING = 30, 0.5
@@ -171,8 +172,9 @@ class Trainer:
         for k in range(measurements):
             for _ in range(every):
                 norm = self._epoch()
-            found[:3, k] = norm, *self._monitors()
-            if self.done % self.recipe.evaluate_every == 0 or self.done == self.recipe.epochs:
+            judged = self.done % self.recipe.evaluate_every == 0 or self.done == self.recipe.epochs
+            found[:3, k] = norm, *self._monitors(judged or self._hidden_states <= MOST_STATES)
+            if judged:
                 found[3:, k] = self._likelihoods()
         return {name: own[None] for name, own in zip(QUANTITIES, found, strict=True)}
 
@@ -195,13 +197,25 @@ class Trainer:
                 "saved before is kept; lower train.rate or train.momentum, or raise train.l2"
             )
 
-    def _monitors(self) -> tuple[float, float]:
-        """Reconstruction error, squared, a unit; and pseudo-likelihood (Besag) by one unit of each example, nats."""
+    @property
+    def _hidden_states(self) -> int:
+        """How many states of hidden units a free energy sums over."""
+        hidden = self.first.sizes[1:]
+        summed = sum(hidden) if self.first.kind == "general" else min(sum(hidden[::2]), sum(hidden[1::2]))
+        return 1 << summed
+
+    def _monitors(self, fully: bool) -> tuple[float, float]:
+        """Reconstruction error, squared, a unit; and pseudo-likelihood (Besag) by one unit of each example, nats.
+
+        fully: or the pseudo-likelihood is NaN, as it would take too long.
+        """
         rng = self._rng(self.done, streams.LIKELIHOOD)
         data = self.data[rng.integers(0, len(self.data), MONITORED)]
         data = data if self.is_binary else draw(data, self.spin, rng)
         with threadpool_limits(1, user_api="blas"):
             error = float(np.mean((self._reconstruct(data, rng) - data) ** 2))
+            if not fully:
+                return error, float("nan")
             change = self._cost_of_turning(data, rng.integers(0, data.shape[1], len(data)))
         with np.errstate(invalid="ignore"):  # NaN where it is not known
             return error, float(-data.shape[1] * np.mean(np.logaddexp(0, -change)))
@@ -227,7 +241,8 @@ class Trainer:
                     found += [np.nan] * 3
                     continue
                 own = own if self.is_binary else draw(own, self.spin, self._rng(0, streams.LIKELIHOOD))
-                found += [likelihood.log_likelihood(machine, own, log_z=log_z) for log_z in (value, high, low)]
+                free = float(likelihood.free_energy(machine, own).mean())
+                found += [-free - log_z for log_z in (value, high, low)]
         return found
 
 

@@ -213,10 +213,8 @@ class Store:
             self._take(stretch)
 
     def has_all_of(self, spec: RunSpec) -> bool:
-        """Whether the result file has all that is asked for."""
-        return (
-            self.result is not None and self.result[0] == spec.sweeps and set(self.result[1]) == set(spec.temperatures)
-        )
+        """Whether the result file has all that is asked for, temperatures in their order."""
+        return self.result == (spec.sweeps, spec.temperatures)
 
     def _read_result(self) -> None:
         with open_result(self.out) as file, damage_told(self.out):

@@ -102,7 +102,8 @@ def write_training(
 def _write_system(group: h5py.Group, spec: TrainSpec, trainer: Trainer) -> None:
     machine, recipe = trainer.machine, spec.recipe
     group.attrs.update(describe(spec.systems[0]))
-    group.attrs.update({name: value for name, value in vars(recipe).items() if name != "epochs"})
+    how = {name: value for name, value in vars(recipe).items() if name not in ("epochs", "clamped")}
+    group.attrs.update(how, clamped_phase=recipe.clamped)
     group.attrs.update(
         examples_trained=len(trainer.data), examples_held_out=len(trainer.held_out), picture=list(spec.data.shape)
     )
