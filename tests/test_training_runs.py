@@ -54,7 +54,7 @@ METHODS = {
     "general, mean field": GENERAL | {"train__l2": "0.01"},
     "general, Gibbs, cd": GENERAL | {"train__clamped": '"gibbs"', "train__method": '"cd"', "machine__units": '"spin"'},
     "layered, Gibbs": LAYERED | {"train__clamped": '"gibbs"'},
-    "layered, exact": LAYERED | {"train__method": '"exact"'},
+    "layered, exact": LAYERED | {"train__method": '"exact"', "train__batch": "50"},
     "probabilities": {"train__data": '"gray.npy"'},
     "graph": GENERAL | {"machine__graph": '"graph.txt"', "machine__visible": None},
 }
