@@ -23,7 +23,7 @@ from ising_mc.annealing import time_to_target
 from ising_mc.datasets import add, add_packed, add_scale
 from ising_mc.ising import realize
 from ising_mc.observables import Quantity
-from ising_mc.resultfile import Source, describe_system, sync_and_rename, why_not, write_header
+from ising_mc.resultfile import Source, describe_system, new_file, sync_and_rename, why_not, write_header
 from ising_mc.results import StoreError, damage_told, open_result
 from ising_mc.words import unpack
 
@@ -68,7 +68,7 @@ def write_annealing(
     partial_text = text.with_name(text.name + ".tmp")
     lines = ["# system, energy, state in the order of the sites (from 0)\n"]
     try:
-        with h5py.File(partial, "w") as file:
+        with new_file(partial, tick) as (file, tick):
             write_header(file, spec, source.seed, attributes, kind="anneal")
             for system in spec.systems:
                 group = file.create_group(f"systems/{system.label}")

@@ -47,6 +47,7 @@ class MachineSpec(RunSpec):
             "schedule.measure_every": self.measure_every,
             "tempering.every": self.exchange_every,
             "algorithm.start": self.start,
+            "measure.log_z": self.log_z,
         }
         if self.exchange_every:
             own["grid.temperatures"] = sorted(self.temperatures)

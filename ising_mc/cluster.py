@@ -143,11 +143,14 @@ def batch_script(
 # Each task does its share of {tasks}, and writes only into {parts_folder(out).name}/.
 # USR1 (the time limit is near): save.  TERM (cancelled, or preempted): save, and leave the rest to Slurm.
 set -u
-pid= cancelled=
-trap '[ -z "$pid" ] || kill -USR1 $pid 2>/dev/null' USR1
-trap 'cancelled=1; [ -z "$pid" ] || kill -TERM $pid 2>/dev/null' TERM
+pid= warned= cancelled=
+tell() {{ [ -z "$pid" ] || kill "$1" $pid 2>/dev/null; }}
+trap 'warned=1; tell -USR1' USR1
+trap 'cancelled=1; tell -TERM' TERM
 {command} --task "$SLURM_ARRAY_TASK_ID" --tasks {tasks} &
 pid=$!
+[ -z "$warned" ] || tell -USR1  # what came before there was a task to tell
+[ -z "$cancelled" ] || tell -TERM
 rc=0; wait $pid || rc=$?
 while kill -0 $pid 2>/dev/null; do rc=0; wait $pid || rc=$?; done  # a trap ends wait
 # {NOT_DONE}: saved, not done.  {ENDED_BY_USR1}: USR1 came while it still started.

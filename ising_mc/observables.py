@@ -24,8 +24,10 @@ class Quantity:
 
 
 OF_MACHINES = {  # N: units that are drawn
-    "energy_per_unit": Quantity("J", "energy per unit", "<E>/N, E = -1/2 sum_ij J_ij u_i u_j - sum_i b_i u_i", "e"),
-    "activity_per_unit": Quantity("1", "activity per unit", "<sum of the values of all units>/N", "a"),
+    "energy_per_unit": Quantity("J", "energy per unit", "<E>/N, N: units that are not clamped", "e"),
+    "activity_per_unit": Quantity(
+        "1", "activity per unit", "<sum of the values of all units>/N, N: those not clamped", "a"
+    ),
     "log_z": Quantity("1", "logarithm of the partition sum", "log sum over states of exp(-E/T)", "log Z"),
 }
 MOST_AXES = 8  # of a hypercubic lattice

@@ -280,8 +280,8 @@ def progress_table(spec: RunSpec, store: Store) -> list[SystemProgress]:
             table.setdefault((unit.system.label, T), []).append(unit)
     found = []
     for (label, T), units in table.items():
-        done = sum(min(end, store.done(unit.key)) for unit in units) // len(units)
+        done = sum(min(end, store.done(unit.key)) for unit in units)
         runs = any(unit.key in lively for unit in units)
-        state = "done" if done >= end else "running" if runs else "stopped" if done else "waiting"
-        found.append(SystemProgress(label, T, done, end, state))
+        state = "done" if done >= end * len(units) else "running" if runs else "stopped" if done else "waiting"
+        found.append(SystemProgress(label, T, done // len(units), end, state))
     return found

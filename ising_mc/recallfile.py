@@ -30,7 +30,7 @@ from ising_mc.recall import RecallSampler
 from ising_mc.recallresults import QUANTITIES, TIME_SERIES, Recalls, Value, analyse, outcome, over_samples, overlaps_of
 from ising_mc.recallspec import RecallSpec
 from ising_mc.recallunits import RecallUnit
-from ising_mc.resultfile import Source, sync_and_rename, why_not, write_header
+from ising_mc.resultfile import Source, new_file, sync_and_rename, why_not, write_header
 from ising_mc.results import StoreError, damage_told, open_result
 
 ENDED = {RUNNING: "max_sweeps", FIXED: "fixed_point", CYCLE: "cycle"}
@@ -47,7 +47,7 @@ def write_recalls(
     """
     partial = out.with_name(out.name + ".tmp")
     try:
-        with h5py.File(partial, "w") as file:
+        with new_file(partial, tick) as (file, tick):
             write_header(file, spec, source.seed, attributes, kind=spec.kind, retrieved=spec.retrieved)
             families: dict[str, list[list[dict[str, Value]]]] = {}
             for network in spec.systems:

@@ -28,6 +28,7 @@ import zlib
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -100,7 +101,7 @@ def write_result(
     describe = describe or describe_system
     partial = out.with_name(out.name + ".tmp")
     try:
-        with h5py.File(partial, "w") as file:
+        with new_file(partial, tick) as (file, tick):
             write_header(file, spec, source.seed, attributes, kind=spec.kind)
             own: dict[str, list[SamplingUnit]] = {}
             for unit in units:
@@ -145,6 +146,91 @@ def write_header(
     )
     for name, values in attributes.items():
         file.create_group(name).attrs.update(values)
+
+
+@contextmanager
+def new_file(path: Path, tick: Callable[[], None]) -> Iterator[tuple[h5py.File, Callable[[], None]]]:
+    """A new HDF5 file, and `tick` that also looks whether the disk has had room so far.
+
+    Raises OSError, from there or in the end, where it has not.
+    """
+    with open(path, "wb+", buffering=0) as raw:
+        disk = _Disk(raw.fileno())
+
+        def look_and_tick() -> None:
+            disk.check()
+            tick()
+
+        with h5py.File(disk, "w") as file:
+            yield file, look_and_tick
+        disk.check()
+
+
+class _Disk:
+    """A file for HDF5, to which all writes succeed: the library does not survive one that fails, but crashes later.
+
+    What did not reach the disk is kept in memory until the file is closed, soon after `check` raised the first error.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._position = self._end = 0
+        self._kept: list[tuple[int, bytes]] = []
+        self._error: BaseException | None = None
+
+    def check(self) -> None:
+        """Raise the error of the first write that failed."""
+        if self._error is not None:
+            raise self._error
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        self._position = offset + {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._end}[whence]
+        return self._position
+
+    def tell(self) -> int:
+        return self._position
+
+    def flush(self) -> None:
+        """All is with the system already."""
+
+    def truncate(self, size: int) -> int:
+        try:
+            os.ftruncate(self._descriptor, size)
+        except BaseException as error:  # a second Ctrl-C must not get into HDF5 either
+            self._error = self._error or error
+        self._end = size
+        return size
+
+    def write(self, data: memoryview) -> int:
+        rest, place = memoryview(data).cast("B"), self._position
+        size = len(rest)
+        try:
+            while self._error is None and rest:
+                written = os.pwrite(self._descriptor, rest, place)
+                rest, place = rest[written:], place + written
+        except BaseException as error:
+            self._error = error
+        if rest:
+            self._kept.append((place, bytes(rest)))
+        self._position += size
+        self._end = max(self._end, self._position)
+        return size
+
+    def readinto(self, buffer: memoryview) -> int:
+        view, first = memoryview(buffer).cast("B"), self._position
+        found = os.pread(self._descriptor, len(view), first)
+        view[:] = found.ljust(len(view), b"\0")
+        for place, kept in self._kept:
+            low, high = max(first, place), min(first + len(view), place + len(kept))
+            if low < high:
+                view[low - first : high - first] = kept[low - place : high - place]
+        self._position += len(view)
+        return len(view)
+
+    def read(self, size: int) -> bytes:
+        found = bytearray(size)
+        self.readinto(memoryview(found))
+        return bytes(found)
 
 
 class _Point(NamedTuple):

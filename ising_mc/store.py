@@ -733,6 +733,10 @@ def _write_text(path: Path, text: str) -> None:
 
 
 def _remove_if_idle(parts: Path) -> None:
-    """Remove the folder of a finished run, or of one that never saved anything and waits in no queue."""
-    if not (parts / "submitted.json").exists() and not any(segments(folder) for folder in folders(parts)):
+    """Remove the folder of a finished run, or of one that never saved anything, but not what was submitted."""
+    if any(segments(folder) for folder in folders(parts)):
+        return
+    if (parts / "submitted.json").exists():
+        (parts / "run.json").unlink(missing_ok=True)
+    else:
         shutil.rmtree(parts, ignore_errors=True)

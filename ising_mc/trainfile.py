@@ -27,7 +27,7 @@ from ising_mc.datasets import add, add_packed, add_scale
 from ising_mc.learning import FEW_SUMMED, Trainer
 from ising_mc.machine import Machine
 from ising_mc.observables import Quantity
-from ising_mc.resultfile import Source, sync_and_rename, why_not, write_header
+from ising_mc.resultfile import Source, new_file, sync_and_rename, why_not, write_header
 from ising_mc.results import StoreError, damage_told, open_result
 from ising_mc.trainspec import TrainSpec
 from ising_mc.trainunits import TrainUnit
@@ -71,7 +71,7 @@ def write_training(
     trainer.restore(state)
     partial = out.with_name(out.name + ".tmp")
     try:
-        with h5py.File(partial, "w") as file:
+        with new_file(partial, tick) as (file, tick):
             write_header(file, spec, source.seed, attributes, kind=spec.kind)
             training = file.create_group("training")
             epoch = add_scale(training, "epoch", np.arange(1, spec.sweeps + 1), "epoch")

@@ -57,7 +57,7 @@ CompleteWait=0
 MaxArraySize=10001
 NodeName={host} NodeHostname={host} NodeAddr=127.0.0.1 CPUs={cpus} RealMemory={memory} State=UNKNOWN
 PartitionName=main Nodes={host} Default=YES PriorityTier=10 MaxTime=INFINITE DefaultTime=30 State=UP
-PartitionName=low Nodes={host} Default=NO PriorityTier=1 PreemptMode=REQUEUE GraceTime=5 State=UP
+PartitionName=low Nodes={host} Default=NO PriorityTier=1 PreemptMode=REQUEUE GraceTime=0 State=UP
 """
 
 
@@ -130,15 +130,19 @@ class OneNode:
             raise RuntimeError(f"{' '.join(command)}: {done.stderr}")
         return done.stdout.strip()
 
-    def states(self, job: str) -> dict[str, str]:
-        """The state of each task of an array (of a job: "")."""
+    def facts(self, job: str, name: str) -> dict[str, str]:
+        """What Slurm says of each task of an array (of a job: "") under a name: JobState, Restarts, ..."""
         found = {}
         for line in self.call("scontrol", "show", "job", "-o", job, check=False).splitlines():
-            task = re.search(r"ArrayTaskId=(\S+)", line)
-            state = re.search(r"JobState=(\S+)", line)
-            if state:
-                found[task[1] if task else ""] = state[1]
+            task = re.search(r" ArrayTaskId=(\S+)", line)
+            fact = re.search(rf" {name}=(\S+)", line)
+            if fact:
+                found[task[1] if task else ""] = fact[1]
         return found
+
+    def states(self, job: str) -> dict[str, str]:
+        """The state of each task of an array (of a job: "")."""
+        return self.facts(job, "JobState")
 
     def wait(self, job: str, seconds: float, ends: tuple[str, ...] = ENDS) -> dict[str, str]:
         """Wait until all tasks of a job have ended; their states."""

@@ -464,6 +464,28 @@ def test_a_changed_run_file_is_refused(tmp_path: Path) -> None:
 
 # --- annealing ----------------------------------------------------------------------------------------------------
 
+
+@pytest.mark.parametrize("name", ["blocks", "dense", "sparse"])
+@pytest.mark.parametrize("kind", ["general", "layered"])
+def test_sweep_k_is_done_at_temperature_k(kind: str, name: str) -> None:
+    """Bit for bit what samplers of these temperatures do one after the other; a wrong order of them does not."""
+    machine = made(kind, "binary")
+    system = MachineSystem(kind, "binary", machine.sizes, machine)
+    cooling = np.geomspace(4, 0.2, 9)
+    one, wrong, step = (make_sampler(system, 1, name, 4.0, LANES)[0] for _ in range(3))
+    for sampler in (one, wrong, step):
+        sampler.start(1, "cool", 0.0, 0, "random")
+    one.cool(cooling)
+    wrong.cool(cooling[::-1])
+    for T in cooling:
+        step.set_temperature(T)
+        step.sweep(1)
+    assert np.array_equal(one.get_spins(), step.get_spins())
+    assert np.array_equal(one.state().random, step.state().random)
+    assert not np.array_equal(wrong.get_spins(), step.get_spins())
+    np.testing.assert_array_equal(one.record(1, 1)["energy"], step.record(1, 1)["energy"])
+
+
 SCHEDULES = {
     "geometric": {},
     "linear": {"anneal__schedule": '"linear"'},

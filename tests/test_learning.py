@@ -817,6 +817,20 @@ def test_brackets_hold_the_exact_partition_sum(
     assert not ((low <= wrong) & (wrong <= high)).any()
 
 
+def test_brackets_of_likelihoods_stand_the_right_way_round(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The upper end of log Z is the lower one of likelihoods."""
+    monkeypatch.setattr(learning, "judge", lambda *_: (3.0, 2.5, 4.5))  # log Z, its lower and its upper end
+    machine = made("restricted", "binary")
+    data = patterns(machine, 12)
+    trainer = make_trainer(machine, Recipe(epochs=1, batch=12, rate=0.01), data, data[:3], draw_biases=False)
+    trainer.start(1, "bracket", 0.0, 0, "")
+    told = trainer.record(1, 1)
+    for name, own in (("log_likelihood", data), ("held_out_log_likelihood", data[:3])):
+        free = likelihood.free_energy(trainer.machine, own).mean()
+        for end, log_z in (("", 3.0), ("_low", 4.5), ("_high", 2.5)):
+            assert told[f"{name}{end}"][0, 0] == pytest.approx(-free - log_z, abs=1e-9)
+
+
 def test_what_cannot_be_judged_is_not() -> None:
     """More hidden units of a general machine than can be summed over: NaN, and no error."""
     machine = random_machine("general", "binary", (3, 23), 0.01, np.random.default_rng(1))

@@ -202,18 +202,6 @@ def sample(bits, machine, work, cost, scratches, every, energy, energies, ups, w
 
 
 @jit
-def cool(bits, machine, work, cost, scratches, limits, scales, scale_lows):
-    """A sweep at each of some temperatures (steps,), the same for all chains; see `annealing.cool_dense`."""
-    chains = scratches[1].view(np.int32)
-    for t in range(len(limits)):
-        for c in range(_64):
-            chains[LIMIT + c] = limits[t]
-            chains[SCALE + c] = scales[t].view(np.int32)
-            chains[SCALE_LOW + c] = scale_lows[t].view(np.int32)
-        sweep(bits, machine, work, scratches, cost)
-
-
-@jit
 def to_words(bits, spins):
     """Rows of chains (64, words) as words of units (64 * words,)."""
     for w in range(np.uint64(bits.shape[1])):
