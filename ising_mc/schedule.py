@@ -194,9 +194,13 @@ class Runner:
 
     def _compile(self, units: list[Unit], threads: int) -> None:
         """Compile the kernels, or load them from the cache, before the clock of the sampling starts."""
+        if not units:
+            return
         began = time.monotonic()
-        with one_compiles():
-            for unit in {(unit.choice.kernel, unit.choice.update): unit for unit in units}.values():
+        examples = {(unit.choice.kernel, unit.choice.update): unit for unit in units}
+        kind = self.spec.kind, bool(units[0].ladder), getattr(self.spec, "observables", ()), threads > 1
+        with one_compiles(f"{kind} {sorted(examples)}"):
+            for unit in examples.values():
                 unit.warm_up(threads)
         self.timings.compile += time.monotonic() - began
 

@@ -121,7 +121,18 @@ class OneNode:
             path = self.base / name
             if path.exists():
                 _end(int(path.read_text()))
+        for pid in self.processes():
+            _end(pid)
         shutil.rmtree(self.base, ignore_errors=True)
+
+    def processes(self) -> list[int]:
+        """All that runs here: daemons, and whatever jobs started."""
+        found = []
+        for folder in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError):
+                if f"={self.base}/".encode() in (folder / "environ").read_bytes() and int(folder.name) != os.getpid():
+                    found.append(int(folder.name))
+        return found
 
     def call(self, *command: str, check: bool = True) -> str:
         """What a command says; raises RuntimeError where it fails."""

@@ -54,18 +54,28 @@ def jit_inline(function: F) -> F:
 
 
 @contextmanager
-def one_compiles() -> Iterator[None]:
+def one_compiles(what: str) -> Iterator[None]:
     """Let one process at a time compile into the cache: of many that start at once, the others load what it made.
 
-    Where files cannot be locked all of them compile, which costs time only.
+    what: names what is compiled.  Once that is done nobody waits any more.  Where files cannot be locked all of them
+    compile, which costs time only.
     """
     if CACHE_FOLDER is None:
+        yield
+        return
+    mark = CACHE_FOLDER / f"{hashlib.sha256(what.encode()).hexdigest()[:16]}.done"
+    if mark.exists():
         yield
         return
     with open(CACHE_FOLDER / "lock", "a") as file:
         with suppress(OSError):
             fcntl.flock(file, fcntl.LOCK_EX)
+        if mark.exists():  # another process was faster: load, beside others
+            with suppress(OSError):
+                fcntl.flock(file, fcntl.LOCK_UN)
         yield
+        with suppress(OSError):
+            mark.touch()
 
 
 def use_threads(threads: int) -> None:
