@@ -8,6 +8,7 @@ that are not coupled all at once, layer by layer, or colour by colour.
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,8 @@ KERNELS = {
 }
 ORDERS = ("sequential", "random")
 FEW_NEIGHBOURS = 64  # up to so many couplings a unit the graph kernel is the faster one
+MOST_COLOURS = 254
+WORD_PAIR, BOND = 7.0, 0.0056  # us of a sweep of 64 chains: blocks, for a pair of words; sparse, for a coupling (Zen 4)
 KEPT = 4  # machines whose tables are remembered
 Words = NDArray[np.uint64]
 Floats = NDArray[np.float64]
@@ -93,7 +96,7 @@ class MachineSystem:
     @property
     def facts(self) -> Facts:
         """What the analysis of its time series needs to know."""
-        return Facts(self.n_sites, self.n_bonds, field=True)
+        return Facts(self.n_sites, self.n_bonds, field=True, signed=True)
 
     @property
     def n_bonds(self) -> int:
@@ -303,11 +306,30 @@ def choose(system: MachineSystem, asked: str) -> tuple[str, str]:
     if asked != "auto":
         return asked, f"{KERNELS[asked]}, as asked for"
     if system.kind != "general":
-        return "blocks", f"{KERNELS['blocks']}: layers are drawn at once"
-    couplings = np.count_nonzero(system.given.weights[0]) / 2 if system.given else system.n_bonds
-    if system.order == "sequential" and 2 * couplings <= FEW_NEIGHBOURS * sum(system.sizes):
+        if _pairs_of_words(system.sizes) * WORD_PAIR < system.n_bonds * BOND:
+            return "blocks", f"{KERNELS['blocks']}: layers are drawn at once"
+        return "sparse", f"{KERNELS['sparse']}: layers fill words of 64 units badly"
+    if system.order == "sequential" and _is_sparse(system):
         return "sparse", f"{KERNELS['sparse']}: few couplings a unit"
     return "dense", f"{KERNELS['dense']}: many couplings a unit"
+
+
+def _pairs_of_words(sizes: tuple[int, ...]) -> int:
+    """Pairs of words of 64 units, from one layer to the next and back."""
+    words = [-(-size // LANES) for size in sizes]
+    return 2 * sum(one * other for one, other in pairwise(words))
+
+
+def _is_sparse(system: MachineSystem) -> bool:
+    """Whether a general machine has few couplings a unit, and no unit so many that colours run out."""
+    n = sum(system.sizes)
+    if system.given:
+        degrees = np.count_nonzero(system.given.weights[0], axis=1)
+    elif system.bonds is not None:
+        degrees = np.bincount(system.bonds.ravel(), minlength=n)
+    else:
+        degrees = np.full(n, n - 1)
+    return bool(degrees.sum() <= FEW_NEIGHBOURS * n and degrees.max(initial=0) < MOST_COLOURS)
 
 
 def memory_needed(system: MachineSystem, name: str) -> int:

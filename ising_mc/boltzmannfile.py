@@ -34,7 +34,7 @@ from ising_mc.results import damage_told, open_result
 from ising_mc.statistics import interval_factor
 from ising_mc.words import Series
 
-FEW_SUMMED = 20  # units of the smaller side up to which log Z is summed without being asked for
+FEW_SUMMED = 16  # units of the smaller side up to which log Z is summed without being asked for
 CHAINS, STEPS = 100, 1000  # of annealed importance sampling
 NAMES = {"energy_per_site": "energy_per_unit", "magnetization_per_site": "activity_per_unit"}
 Array = NDArray[Any]
@@ -42,16 +42,17 @@ Array = NDArray[Any]
 
 def write_machine(
     out: Path, source: Source, spec: MachineSpec, units: Sequence[MachineUnit], threads: int,
-    attributes: dict[str, dict[str, Any]], tick: Callable[[], None],
+    attributes: dict[str, dict[str, Any]], tick: Callable[[], None], look: Callable[[], None] = lambda: None,
 ) -> None:  # fmt: skip
     """Write the result file of a sampled machine.
 
-    threads: how many analyse and compress.  Raises StoreError where it cannot be written.
+    threads: how many analyse and compress;  look: is called before each log Z, and may raise to stop.  Raises
+    StoreError where it cannot be written.
     """
 
     def more(group: h5py.Group, points: list[list[Any]]) -> None:
         with threadpool_limits(1, user_api="blas"):  # so that no number depends on how many there are
-            _add_more(source, spec, group, points)
+            _add_more(source, spec, group, points, look)
 
     analysis = partial(_analyse, mixed=spec.start == "mixed")
     run: Any = spec
@@ -83,7 +84,9 @@ def _analyse(series: Series, unit: MachineUnit, mixed: bool) -> PointResults:
     return replace(found, estimates=estimates | {"specific_heat": found.estimates["specific_heat"]})
 
 
-def _add_more(source: Source, spec: MachineSpec, group: h5py.Group, points: list[list[MachineUnit]]) -> None:
+def _add_more(
+    source: Source, spec: MachineSpec, group: h5py.Group, points: list[list[MachineUnit]], look: Callable[[], None]
+) -> None:  # fmt: skip
     """What a result file has of a machine beside what it has of every system."""
     own = points[0][0]
     realization = realize(own.system, source.seed)
@@ -100,7 +103,10 @@ def _add_more(source: Source, spec: MachineSpec, group: h5py.Group, points: list
     way = _way_to_log_z(realization.drawn, spec.log_z)
     group.attrs["log_z"] = way
     if way != "none":
-        found = np.array([_log_z(way, realization, T, spec, source.seed, own.system.label) for T in spec.temperatures])
+        found = np.zeros((len(spec.temperatures), 2))
+        for t, T in enumerate(spec.temperatures):
+            look()
+            found[t] = _log_z(way, realization, T, spec, source.seed, own.system.label)
         add(results, "log_z", found[:, 0], OF_MACHINES["log_z"], temperature)
         text = "0: summed exactly; else half of the 68.27 % interval of annealed importance sampling"
         add(results, "log_z_error", found[:, 1], Quantity("1", "its error", text, ""), temperature)
@@ -165,7 +171,8 @@ def _log_z(
         return likelihood.log_z(realization.drawn, T) - realization.constant / T, 0.0
     origin = streams.sequence(seed, label, T, 0, streams.LIKELIHOOD)
     rng = np.random.Generator(np.random.SFC64(origin))
-    found = likelihood.ais(realization.drawn, rng, CHAINS, STEPS, T=T)
+    own = realization.drawn  # from its own visible biases the way is shorter than from nothing
+    found = likelihood.ais(own, rng, CHAINS, STEPS, own.biases[0][: own.visible], T=T)
     return found.log_z - realization.constant / T, found.error if found.reliable else float("nan")
 
 

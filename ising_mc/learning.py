@@ -6,13 +6,16 @@ is 1.  Trainers are samplers (`words.Sampler`) whose sweeps are epochs.
 """
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
+from scipy.linalg import cython_blas  # noqa: F401  that numba will use: it has to be there when threads are limited
+from threadpoolctl import ThreadpoolController
 
 from ising_mc import likelihood, streams
 from ising_mc.kernels import contrastive as kernel
@@ -25,9 +28,11 @@ CLAMPED = ("mean_field", "gibbs")
 STARTS = ("base_rate", "zero")
 FEW_SUMMED = 16  # units up to which likelihoods are summed exactly
 MONITORED = 300  # examples of an epoch that tell of reconstruction and pseudo-likelihood
-JUDGED = 2000  # examples, drawn once, whose mean likelihood is told
+WORK = 10**9  # terms of free energies that a likelihood may take: of so many examples, drawn once, it is the mean
 CHAINS, STEPS = 100, 500  # of annealed importance sampling
 MOST_STATES = 256  # of hidden units, up to which the pseudo-likelihood is told of each epoch
+FEWEST = 100  # examples that a likelihood is told of at least
+MOST_HIDDEN = 16  # hidden units that free energies sum over, of layered and general machines
 WALK = 100  # steps of a fresh chain that is to be a sample of the model
 MOST_WEIGHT = 1e3  # beyond it learning has gone astray
 MEAN_FIELD_STEPS, DAMPING = 30, 0.5
@@ -70,6 +75,18 @@ class Recipe:
     clamped: str = "mean_field"
     start: str = "base_rate"
     evaluate_every: int = 10
+
+
+@lru_cache(1)
+def _libraries() -> ThreadpoolController:
+    """What has threads of its own; to look for it takes longer than an epoch of a small machine."""
+    return ThreadpoolController()
+
+
+def one_blas_thread() -> AbstractContextManager[object]:
+    """Matrix products in one thread, so that no number depends on how many there are."""
+    found: AbstractContextManager[object] = _libraries().limit(limits=1, user_api="blas")
+    return found
 
 
 class Trainer:
@@ -173,7 +190,7 @@ class Trainer:
             for _ in range(every):
                 norm = self._epoch()
             judged = self.done % self.recipe.evaluate_every == 0 or self.done == self.recipe.epochs
-            found[:3, k] = norm, *self._monitors(judged or self._hidden_states <= MOST_STATES)
+            found[:3, k] = norm, *self._monitors(self._hidden_states <= MOST_STATES)
             if judged:
                 found[3:, k] = self._likelihoods()
         return {name: own[None] for name, own in zip(QUANTITIES, found, strict=True)}
@@ -182,7 +199,7 @@ class Trainer:
         rng = self._rng(self.done, streams.LEARNING)
         data = self.data if self.is_binary else draw(self.data, self.spin, rng)
         rate = self.recipe.rate / (1 + self.recipe.decay * self.done)
-        with threadpool_limits(1, user_api="blas"):
+        with one_blas_thread():
             norm = self._learn(data, rng.permutation(len(data)), rate)
         self.check()
         self.done += 1
@@ -200,19 +217,22 @@ class Trainer:
     @property
     def _hidden_states(self) -> int:
         """How many states of hidden units a free energy sums over."""
-        hidden = self.first.sizes[1:]
-        summed = sum(hidden) if self.first.kind == "general" else min(sum(hidden[::2]), sum(hidden[1::2]))
-        return 1 << summed
+        return 1 << likelihood.hidden_summed(self.first)
+
+    @property
+    def _judged(self) -> int:
+        """Examples whose mean likelihood is told: all where that is no great work."""
+        return max(FEWEST, WORK // (self._hidden_states * self.first.n))
 
     def _monitors(self, fully: bool) -> tuple[float, float]:
         """Reconstruction error, squared, a unit; and pseudo-likelihood (Besag) by one unit of each example, nats.
 
         fully: or the pseudo-likelihood is NaN, as it would take too long.
         """
-        rng = self._rng(self.done, streams.LIKELIHOOD)
+        rng = self._rng(self.done, streams.MONITORS)
         data = self.data[rng.integers(0, len(self.data), MONITORED)]
         data = data if self.is_binary else draw(data, self.spin, rng)
-        with threadpool_limits(1, user_api="blas"):
+        with one_blas_thread():
             error = float(np.mean((self._reconstruct(data, rng) - data) ** 2))
             if not fully:
                 return error, float("nan")
@@ -232,15 +252,17 @@ class Trainer:
     def _likelihoods(self) -> list[float]:
         """Mean log likelihood of the data and of those held out, nats an example: value, low and high, of each."""
         rng, machine = self._rng(self.done, streams.LIKELIHOOD), self.machine
-        with threadpool_limits(1, user_api="blas"):
+        with one_blas_thread():
             value, low, high = judge(machine, rng, self.base, self.samples)
             found: list[float] = []
             for data in (self.data, self.held_out):
-                own = data[self._rng(0, streams.PATTERNS).permutation(len(data))[:JUDGED]]  # the same ones each time
+                own = data
+                if len(data) > self._judged:  # the same ones each time
+                    own = data[self._rng(0, streams.JUDGED).permutation(len(data))[: self._judged]]
                 if not len(own) or not np.isfinite(value):
                     found += [np.nan] * 3
                     continue
-                own = own if self.is_binary else draw(own, self.spin, self._rng(0, streams.LIKELIHOOD))
+                own = own if self.is_binary else draw(own, self.spin, self._rng(len(data), streams.JUDGED))
                 free = float(likelihood.free_energy(machine, own).mean())
                 found += [-free - log_z for log_z in (value, high, low)]
         return found
@@ -252,18 +274,24 @@ def judge(
     """log Z of a machine, and bounds: exact where it can be summed, else from annealing there and back.
 
     base: biases of independent visible units;  samples: makes states of the model (count, n).  The lower bound is the
-    lower end of the interval of annealed importance sampling, the upper one that of the way back (see
-    `likelihood.reverse_ais`), which is as good as the samples are.  NaN where hidden units are too many to be summed.
+    lower end of the 68 % interval of annealed importance sampling, the upper one that of the way back (see
+    `likelihood.reverse_ais`), which is as good as the samples are: each end holds with some 84 %.  NaN where free
+    energies would sum over more than 2**MOST_HIDDEN states of hidden units.
     """
     if likelihood.side_summed(machine) <= FEW_SUMMED:
         value = likelihood.log_z(machine)
         return value, value, value
-    if machine.kind == "general" and sum(machine.sizes[1:]) > likelihood.MOST_SUMMED:
+    if likelihood.hidden_summed(machine) > MOST_HIDDEN:
         return np.nan, np.nan, np.nan
     ahead = likelihood.ais(machine, rng, CHAINS, STEPS, base)
     back = likelihood.reverse_ais(machine, samples(CHAINS), rng, STEPS, base)
     low = ahead.low if ahead.reliable else np.nan
     return ahead.log_z, low, back.high if back.reliable else np.nan
+
+
+def some(total: int, count: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """So many of a total, different ones where there are enough."""
+    return rng.permutation(total)[:count] if count <= total else rng.integers(0, total, count)
 
 
 def draw(means: Floats32, spin: bool, rng: np.random.Generator) -> Floats32:
@@ -366,7 +394,7 @@ class RestrictedTrainer(Trainer):
         """States (count, n): the chains at T = 1, or fresh ones that begin at the data; walked on some steps."""
         rng = self._rng(self.done, streams.START)
         own = self.chains[0][: self.ladders] if len(self.chains[0]) else self.data
-        visible = draw(own[rng.integers(0, len(own), count)], self.spin, rng)
+        visible = draw(own[some(len(own), count, rng)], self.spin, rng)
         hidden = draw(self._hidden(visible), self.spin, rng)
         scratch = self.scratch.copy()
         scratch[: logistic.STATE_WORDS] = rng.integers(0, 2**64, logistic.STATE_WORDS, np.uint64)
@@ -478,9 +506,9 @@ class GeneralTrainer(Trainer):
         rng = self._rng(self.done, streams.START)
         J, b = self._dense
         if len(self.chains):
-            own = self.chains[rng.integers(0, len(self.chains), count)]
+            own = self.chains[some(len(self.chains), count, rng)]
         else:
-            visible = draw(self.data[rng.integers(0, len(self.data), count)], self.spin, rng)
+            visible = draw(self.data[some(len(self.data), count, rng)], self.spin, rng)
             own = draw(self._clamped(visible, J, b, rng), self.spin, rng)
         self._walk(own, J, b, 0, WALK, rng.integers(0, 2**64, (count, 2), np.uint64))
         return own.astype(np.float64)

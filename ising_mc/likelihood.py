@@ -62,6 +62,11 @@ def is_summable(machine: Machine) -> bool:
     return side_summed(machine) <= MOST_SUMMED
 
 
+def hidden_summed(machine: Machine) -> int:
+    """Hidden units whose states a free energy of visible ones enumerates."""
+    return len(_smaller_summed(machine, first=1).summed)
+
+
 def log_z(machine: Machine, T: float = 1.0) -> float:
     """Log of the sum of exp(-E(u)/T) over all states, exactly.
 
@@ -287,9 +292,11 @@ class Estimate:
     """log Z from the weights of independent chains.
 
     low, high: the 68.27 % interval, from a jackknife over the chains;  error: half of it;  effective_samples:
-    (sum w)^2/sum w^2 of the weights.  With fewer than ENOUGH_SAMPLES effective ones the interval is NaN and `reliable`
-    False.  An interval knows nothing of modes that no chain has found.  On log-normal weights of 100 chains it covers
-    67 % where the standard deviation of log w is 1, and 64 % where it is 1.5.
+    (sum w)^2/sum w^2 of the weights.  With fewer than ENOUGH_SAMPLES effective ones, as found or as expected of
+    log-normal weights that scatter so much (those that would count most may have been missed), the interval is NaN
+    and `reliable` False: log_z is then too low on average (`ais`), or too high (`reverse_ais`).  An interval knows
+    nothing of modes that no chain has found.  On log-normal weights of 100 chains it covers 67 % where the standard
+    deviation of log w is 1.
     """
 
     log_z: float
@@ -433,7 +440,8 @@ def _estimate(log_z0: float, logs: Floats, sign: int) -> Estimate:
     total = w.sum()
     found = log_z0 + sign * float(top + np.log(total / chains))
     effective = float(total**2 / np.sum(w**2))
-    if effective < ENOUGH_SAMPLES:
+    expected = chains * float(np.exp(-logs.var(ddof=1))) if chains > 1 else 1.0  # of log-normal weights
+    if min(effective, expected) < ENOUGH_SAMPLES:
         return Estimate(found, nan, nan, nan, effective, chains, False)
     without = np.log((total - w) / (chains - 1))
     # skewed weights tell their error less well than as many Gaussian ones: Student's factor of the effective number

@@ -113,6 +113,16 @@ class Machine:
             found[..., after] += u[..., own] @ W
         return found
 
+    def _pull(self, u: Floats) -> Floats:
+        """sum_j J_ij u_j of one state (n,), summed in an order that no library decides."""
+        if self.kind == "general":
+            return np.asarray(np.einsum("ij,j->i", self.weights[0], u))
+        found, layers = np.zeros(self.n), self.layers
+        for W, own, after in zip(self.weights, layers[:-1], layers[1:], strict=True):
+            found[own] += np.einsum("ij,j->i", W, u[after])
+            found[after] += np.einsum("ij,i->j", W, u[own])
+        return found
+
     def energy(self, states: ArrayLike) -> Floats:
         """E of states (..., n)."""
         u = np.asarray(states, np.float64)
@@ -137,7 +147,7 @@ class Machine:
         """
         if units == self.units:
             return self, 0.0
-        sums = replace(self, biases=tuple(np.zeros_like(own) for own in self.biases)).inputs(np.ones(self.n))
+        sums = self._pull(np.ones(self.n))
         half = 0.5 * float(sums.sum())  # sum of J_ij over pairs
         b = self.biases[0] if self.kind == "general" else np.concatenate(self.biases)
         if units == "spin":
@@ -156,7 +166,7 @@ class Machine:
         check_clamps(self, held, values)
         u[held] = np.asarray(values, np.float64)
         free = np.setdiff1d(np.arange(self.n), held)
-        of_held = replace(self, biases=tuple(np.zeros_like(own) for own in self.biases)).inputs(u)
+        of_held = self._pull(u)
         b = self.biases[0] if self.kind == "general" else np.concatenate(self.biases)
         constant = float(-0.5 * np.sum(u * (of_held + 2 * b)))
         kept = [free[(free >= own.start) & (free < own.stop)] for own in self.layers]

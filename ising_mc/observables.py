@@ -165,7 +165,8 @@ class Facts:
     """What the analysis needs to know of a system: sites, bonds, sides, and whether <m> = 0 by symmetry is not given.
 
     moments: whether moments of the magnetization are wanted for an average over disorder;  paired: whether replicas 2k
-    and 2k + 1 depend on one another, so that only the means of such pairs are independent.
+    and 2k + 1 depend on one another, so that only the means of such pairs are independent;  signed: whether the verdict
+    asks for M, not |M|, to agree.
     """
 
     n_sites: int
@@ -174,6 +175,7 @@ class Facts:
     field: bool = False
     moments: bool = False
     paired: bool = False
+    signed: bool = False
 
 
 def analyse(series: dict[str, Series], facts: Facts, temperature: float, mixed: bool) -> PointResults:
@@ -200,7 +202,8 @@ def analyse(series: dict[str, Series], facts: Facts, temperature: float, mixed: 
         estimates["magnetization_squared"] = mean(square)
         estimates["magnetization_fourth"] = mean(square * square)
     estimates |= _observed(series, facts, T, square)
-    return PointResults(estimates, *_verdict(_together(e, facts.paired), _together(absolute, facts.paired), mixed))
+    order = m if facts.signed else absolute
+    return PointResults(estimates, *_verdict(_together(e, facts.paired), _together(order, facts.paired), mixed))
 
 
 def _observed(series: dict[str, Series], facts: Facts, T: float, square: Series) -> dict[str, Estimate]:

@@ -435,14 +435,17 @@ def _write(runner: Runner, out: Path, began: str, more: dict[str, dict[str, Any]
         **(more or {}),
     }
 
-    def tick_unless_stopped() -> None:
+    def look() -> None:
         if runner.interrupted or runner.out_of_time():
             raise _StoppedError
+
+    def tick_unless_stopped() -> None:
+        look()
         tick()
 
     if isinstance(spec, MachineSpec):
         own: Any = runner.units
-        write_machine(out, runner.store, spec, own, runner.threads, attributes, tick_unless_stopped)
+        write_machine(out, runner.store, spec, own, runner.threads, attributes, tick_unless_stopped, look)
         return
     if spec.kind in WRITERS:
         WRITERS[spec.kind](out, runner.store, spec, runner.units, attributes, tick)

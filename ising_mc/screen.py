@@ -337,6 +337,12 @@ def warnings_of(systems: Sequence[SystemResults]) -> list[str]:
                 "one another; if tau_int is long against the run, raise schedule.sweeps, else raise "
                 "schedule.thermalization in a new run"
             )
+        unknown = [np.isnan(system.columns.get("log_z_error", np.zeros(1))) for system in members]
+        if np.any(unknown):
+            lines.append(
+                f"warning: {label}: log Z at T = {_where(members, unknown)} is too low on average, and by how much "
+                "cannot be told: few of the annealed chains count"
+            )
         for name in (name for name in SHOWN if name in members[0].columns):
             errors = [np.isnan(system.columns[f"{name}_error"]) for system in members]
             taus = [np.isnan(system.columns[f"{name}_tau_int"]) for system in members]

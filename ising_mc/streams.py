@@ -15,7 +15,7 @@ from ising_mc.kernels.bernoulli import BLOCK
 
 SAMPLER_VERSION = 2  # to be raised with any change of kernels, streams or choices that changes samples
 START, UPDATES, GRAPH, COUPLINGS, FIELDS, SWAPS, PAIRS, PATTERNS = range(8)  # what a stream is for
-ORDERS, LEARNING, LIKELIHOOD = range(8, 11)
+ORDERS, LEARNING, LIKELIHOOD, MONITORS, JUDGED, HELD_OUT = range(8, 14)
 
 
 def sequence(seed: int, system: str, temperature: float, word: int, purpose: int) -> np.random.SeedSequence:

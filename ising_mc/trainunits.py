@@ -52,7 +52,7 @@ class TrainUnit(Unit):
     def sampler(self, seed: int, threads: int) -> Trainer:
         """Its trainer, not started as yet."""
         system = self.system
-        rng = np.random.Generator(np.random.SFC64(streams.sequence(seed, system.label, 0.0, 0, streams.PATTERNS)))
+        rng = np.random.Generator(np.random.SFC64(streams.sequence(seed, system.label, 0.0, 0, streams.HELD_OUT)))
         train, held = split_held_out(len(self.data.values), self.held_out, rng)
         mask = None
         if system.bonds is not None:

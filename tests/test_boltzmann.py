@@ -92,7 +92,11 @@ def test_the_kernel_follows_from_the_machine() -> None:
     assert choose(system_of(example("general", "spin")), "auto")[0] == "sparse"
     dense = random_machine("general", "spin", (100, 0), 1.0, np.random.default_rng(1))
     assert choose(system_of(dense), "auto")[0] == "dense"
-    assert choose(system_of(example("layered", "spin")), "auto")[0] == "blocks"
+    assert choose(system_of(example("layered", "spin")), "auto")[0] == "sparse"
+    assert choose(MachineSystem("layered", "spin", (128, 128, 64)), "auto")[0] == "blocks"
+    assert choose(MachineSystem("restricted", "spin", (65, 65)), "auto")[0] == "sparse"
+    clique = np.argwhere(np.triu(np.ones((300, 300)), 1))
+    assert choose(MachineSystem("general", "spin", (9000, 0), bonds=clique), "auto")[0] == "dense"
     assert choose(system_of(example("general", "spin"), "random"), "auto")[0] == "dense"
     with pytest.raises(ValueError, match=r"machine\.order = 'random'"):
         choose(system_of(example("restricted", "spin"), "random"), "auto")
@@ -118,7 +122,7 @@ def test_blocks_of_many_words_follow_their_energies(sizes: tuple[int, ...]) -> N
 
 @pytest.mark.parametrize("sizes", [(130, 70), (70, 5, 66)])
 def test_blocks_of_many_words_sample_what_the_dense_kernel_samples(sizes: tuple[int, ...]) -> None:
-    """Means of units by two kernels that share nothing; sum of squares, false alarm 1e-5."""
+    """Means of units by two kernels that know local fields in different ways; sum of squares, false alarm 1e-5."""
     kind = "restricted" if len(sizes) == 2 else "layered"
     own = random_machine(kind, "binary", sizes, 0.2, np.random.default_rng(2))
     system = system_of(replace(own, biases=own.split(np.random.default_rng(3).normal(size=own.n))))

@@ -121,7 +121,8 @@ def test_runs_agree_with_sums_over_all_states(kind: str, units: str, tmp_path: P
         ("general", {"algorithm__kernel": '"blocks"'}), ("general", {"algorithm__kernel": '"dense"'}),
         ("general", {"machine__order": '"random"'}), ("restricted", {"algorithm__kernel": '"dense"'}),
         ("layered", {"algorithm__kernel": '"sparse"'}),
-        ("layered", {"schedule__measure_every": "3", "grid__replicas": "100"}),
+        ("restricted", {"algorithm__kernel": '"blocks"'}),
+        ("layered", {"algorithm__kernel": '"blocks"', "schedule__measure_every": "3", "grid__replicas": "100"}),
     ],
 )  # fmt: skip
 def test_every_kernel_and_order_agrees(kind: str, changes: dict[str, str], tmp_path: Path) -> None:
@@ -129,7 +130,7 @@ def test_every_kernel_and_order_agrees(kind: str, changes: dict[str, str], tmp_p
     out = complete(tmp_path, text_of(tmp_path, machine, **changes))
     assert_exact(out, machine.label, machine)
     with h5py.File(out) as file:
-        wanted = changes.get("algorithm__kernel", '"dense"' if "machine__order" in changes else '"blocks"')
+        wanted = changes.get("algorithm__kernel", '"dense"' if "machine__order" in changes else '"sparse"')
         assert f'"{file[f"systems/{machine.label}"].attrs["kernel"]}"' == wanted
 
 
@@ -602,3 +603,16 @@ def test_series_follow_from_the_states(tmp_path: Path) -> None:
             np.testing.assert_array_equal(group["timeseries/activity"][t, :, -1], last.sum(axis=1))
         assert group["timeseries/activity"].dtype.kind == "i"
         assert list(group.attrs["clamped_units"]) == [0, 6]
+
+
+def test_chains_that_stay_in_their_mode_are_not_equilibrated(tmp_path: Path) -> None:
+    """A ferromagnetic machine of spins far below its transition: half of the chains start up and stay there."""
+    own = Machine("restricted", "spin", (10, 10), (np.ones((10, 10)),), (np.zeros(10), np.zeros(10)))
+    save_npz(own, tmp_path / "w.npz")
+    machine = {"kind": '"restricted"', "units": '"spin"', "weights": '"w.npz"'}
+    text = toml(BASE, grid__temperatures="[0.3, 100.0]") + "\n[machine]\n"
+    text = text.replace("[machine]\n\n", "") + "\n".join(f"{key} = {value}" for key, value in machine.items())
+    with h5py.File(complete(tmp_path, text.replace("[machine]\n[", "["))) as file:
+        results = file["systems/V10H10/results"]
+        assert results["equilibrated"][()].tolist() == [0, 1]
+        assert abs(results["activity_per_unit"][1]) < LIMIT * results["activity_per_unit_error"][1]

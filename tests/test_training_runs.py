@@ -371,3 +371,16 @@ def test_status_and_plan_of_training(tmp_path: Path) -> None:
     assert cli("train", path, "-o", out, "--quiet").exit_code == 0
     assert cli("status", path, "-o", out).exit_code == 0
     assert cli("train", path, "-o", out, "--quiet").exit_code == 0  # nothing is left to do
+
+
+def test_machines_whose_likelihood_cannot_be_told_are_trained(tmp_path: Path) -> None:
+    """Free energies of a layered machine with many units on both sides would sum over too many states."""
+    np.save(tmp_path / "data.npy", (np.random.default_rng(0).random((30, 9)) < 0.4).astype(np.float32))
+    tables = {
+        "model": {"kind": '"boltzmann"'},
+        "machine": {"kind": '"layered"', "hidden": "[25, 30]"},
+        "train": {"data": '"data.npy"', "epochs": "3", "batch": "10"},
+    }
+    with h5py.File(complete(tmp_path, toml({"run": {"seed": "1"}, **tables}))) as file:
+        assert np.isnan(file["training/log_likelihood"][()]).all()
+        assert np.isfinite(file["training/reconstruction_error"][()]).all()
