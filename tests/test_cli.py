@@ -24,7 +24,21 @@ COMMANDS = sorted(main.commands)
 
 
 def test_the_commands() -> None:
-    assert set(COMMANDS) == {"init", "plan", "run", "status", "results", "plot", "recall", "exact", "validate"}
+    assert set(COMMANDS) == {
+        "bench",
+        "exact",
+        "init",
+        "merge",
+        "plan",
+        "plot",
+        "recall",
+        "results",
+        "run",
+        "status",
+        "submit",
+        "train",
+        "validate",
+    }
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -241,11 +255,12 @@ def test_validate() -> None:
 
 
 def test_validate_fails_with_exit_code_1(monkeypatch: pytest.MonkeyPatch) -> None:
-    from ising_mc import graphchecks, validation
+    from ising_mc import graphchecks, machinechecks, validation
 
     wrong = validation.Check("wrong on purpose", False, 1.0, 0.5, "p >= 1")
     monkeypatch.setattr(validation, "checks", lambda quick: iter([wrong]))
-    monkeypatch.setattr(graphchecks, "checks", lambda quick: iter([]))
+    for others in (graphchecks, machinechecks):
+        monkeypatch.setattr(others, "checks", lambda quick: iter([]))
     result = cli("validate")
     assert result.exit_code == 1
     assert result.stdout.splitlines() == ["FAIL  wrong on purpose: 1, p = 0.5 (p >= 1)", "0 of 1 checks passed"]
