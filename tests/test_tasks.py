@@ -93,7 +93,7 @@ TRAIN = {
     "run": {"seed": "7"},
     "model": {"kind": '"boltzmann"'},
     "machine": {"kind": '"restricted"', "hidden": "4"},
-    "train": {"data": '"data.npy"', "method": '"pcd"', "epochs": "20", "batch": "10", "chains": "16"},
+    "train": {"data": '"data.npy"', "method": '"pcd"', "epochs": "1000", "batch": "10", "chains": "16"},
 }
 KINDS = {
     "ising": ISING,
