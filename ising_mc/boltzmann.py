@@ -96,7 +96,7 @@ class MachineSystem:
     @property
     def facts(self) -> Facts:
         """What the analysis of its time series needs to know."""
-        return Facts(self.n_sites, self.n_bonds, field=True, signed=True)
+        return Facts(sum(self.sizes), self.n_bonds, field=True, signed=True)
 
     @property
     def n_bonds(self) -> int:

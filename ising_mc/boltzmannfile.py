@@ -67,7 +67,7 @@ def describe(system: MachineSystem) -> dict[str, Any]:
         "machine": system.kind,
         "units": system.units,
         "sizes": list(system.sizes),
-        "n_sites": system.n_sites,
+        "n_sites": sum(system.sizes),
         "n_bonds": system.n_bonds,
         "order": system.order,
         "clamped": len(clamp.units) if clamp else 0,

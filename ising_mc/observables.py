@@ -23,11 +23,9 @@ class Quantity:
     symbol: str
 
 
-OF_MACHINES = {  # N: units that are drawn
-    "energy_per_unit": Quantity("J", "energy per unit", "<E>/N, N: units that are not clamped", "e"),
-    "activity_per_unit": Quantity(
-        "1", "activity per unit", "<sum of the values of all units>/N, N: those not clamped", "a"
-    ),
+OF_MACHINES = {  # N: all units, clamped ones included, as in E
+    "energy_per_unit": Quantity("J", "energy per unit", "<E>/N, N: all units", "e"),
+    "activity_per_unit": Quantity("1", "activity per unit", "<sum of the values of all units>/N", "a"),
     "log_z": Quantity("1", "logarithm of the partition sum", "log sum over states of exp(-E/T)", "log Z"),
 }
 MOST_AXES = 8  # of a hypercubic lattice

@@ -315,7 +315,7 @@ class _SystemWriter:
         series = {name: found[name].astype(data.dtype, copy=False) for name, data in datasets.items()}
         return _Point(
             analyse(series, unit),
-            running_specific_heat(series["energy"].astype(np.float64), unit.system.n_sites, unit.temperature),
+            running_specific_heat(series["energy"].astype(np.float64), unit.system.facts.n_sites, unit.temperature),
             {
                 name: [_compressed(chunk) for chunk in _chunks(values, datasets[name].chunks, t)]
                 for name, values in series.items()

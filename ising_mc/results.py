@@ -108,7 +108,7 @@ class SystemResults:
         facts = self.facts
         words = [f"{self.label}: {facts['machine']} machine of {facts['units']} units, {facts['n_bonds']} couplings"]
         held = int(facts["clamped"])
-        return ", ".join(words + ([f"{held} of {facts['n_sites'] + held} units clamped"] if held else []))
+        return ", ".join(words + ([f"{held} of {facts['n_sites']} units clamped"] if held else []))
 
     @property
     def _network_title(self) -> str:

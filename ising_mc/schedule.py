@@ -9,6 +9,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -174,9 +175,8 @@ class Runner:
         if workers < self.threads and any(unit.can_share_threads for unit in left):
             workers, per_unit = 1, self.threads  # too few units for all threads: all of them work on one lattice
         # in a thread that ends: OpenMP gives each calling thread helpers of its own, and idle ones would stay and spin
-        compiling = threading.Thread(target=self._compile, args=(left, per_unit))
-        compiling.start()
-        compiling.join()
+        with ThreadPoolExecutor(1) as compiling:
+            compiling.submit(self._compile, left, per_unit).result()
         began = time.monotonic()
         self.watcher.began(self.units, self.store, self.threads)
         threads = [threading.Thread(target=self._work, args=(per_unit,), daemon=True) for _ in range(workers)]

@@ -52,7 +52,7 @@ class TrainUnit(Unit):
     def sampler(self, seed: int, threads: int) -> Trainer:
         """Its trainer, not started as yet."""
         system = self.system
-        rng = np.random.Generator(np.random.SFC64(streams.sequence(seed, system.label, 0.0, 0, streams.HELD_OUT)))
+        rng = np.random.Generator(np.random.SFC64(streams.sequence(seed, "", 0.0, 0, streams.HELD_OUT)))
         train, held = split_held_out(len(self.data.values), self.held_out, rng)
         mask = None
         if system.bonds is not None:
@@ -66,7 +66,8 @@ class TrainUnit(Unit):
 
     def warm_up(self, threads: int) -> None:
         """Compile what its trainer needs, or load it from the cache."""
-        own, recipe = self.system, replace(self.recipe, batch=2, epochs=2, chains=0)
+        own = self.system
+        recipe = replace(self.recipe, batch=2, epochs=2, chains=0, rate=0.01, momentum=0.0, l1=0.0, l2=0.0)
         sizes = tuple(min(size, 2) for size in own.sizes)
         machine = random_machine(own.kind, own.units, sizes, 0.1, np.random.default_rng(0))
         values = np.ones((EXAMPLES, sizes[0]), np.float32)

@@ -80,9 +80,9 @@ def deviations(out: Path, label: str, whole: Machine, held: Held = NOTHING, tilt
             means = np.zeros(whole.n)
             means[list(held[0])], means[free] = held[1], own.mean
             wanted = {
-                "energy_per_unit": (own.mean_energy + constant) / small.n,
-                "activity_per_unit": means.sum() / small.n,
-                "specific_heat": own.specific_heat * tilt**2,
+                "energy_per_unit": (own.mean_energy + constant) / whole.n,
+                "activity_per_unit": means.mean(),
+                "specific_heat": own.specific_heat * tilt**2 * small.n / whole.n,
             }
             found += [
                 np.atleast_1d((results[name][t] - value) / results[f"{name}_error"][t])
@@ -407,7 +407,7 @@ def test_stops_and_threads_change_nothing(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["plain", "ladder"])
 def test_a_killed_run_goes_on(name: str, tmp_path: Path) -> None:
     """Killed by the system right after its second and after its third segment."""
-    own = run_text(tmp_path, name, schedule__sweeps="1200", **OFTEN)
+    own = run_text(tmp_path, name, schedule__sweeps="12000", **OFTEN)
     reference = datasets(complete(tmp_path, own, "whole"))
     program = (
         "import os, signal, ising_mc.store as s\nold, left = s.Store.write_segment, [2]\n"

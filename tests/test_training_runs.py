@@ -309,6 +309,9 @@ def test_divergence_is_one_sentence(tmp_path: Path) -> None:
     )
     assert not out.exists()
     assert not parts(out).exists()  # nothing was saved as yet
+    write(tmp_path, text(tmp_path, train__rate="1e9"))
+    code, stderr = finish(launch("train", path, "-o", out, "--quiet"))
+    assert (code, stderr.count("\n")) == (2, 1), stderr  # what compiles says nothing of it
 
 
 @pytest.mark.parametrize("changes", [{}, GENERAL, LAYERED])
