@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from ising_mc import streams
 from ising_mc.kernels import blocks as kernel
 from ising_mc.kernels import graphs, logistic
+from ising_mc.kernels.sums import COLUMNS, TABLE_SIZE
 from ising_mc.machine import Machine, random_machine
 from ising_mc.observables import Facts
 from ising_mc.observers import Work
@@ -190,7 +191,7 @@ class BlockTables:
         values = np.tile(self.fixed.couplings, 2)
         base = self.field.astype(np.int64)
         np.subtract.at(base, target, values)
-        sources, source_first, offsets = [], [0], []
+        sources, source_first, offsets, columns = [], [0], [], int(COLUMNS)
         steps: list[NDArray[np.int32]] = []
         for number, count in enumerate(words):
             own = (target // LANES >= first[number]) & (target // LANES < first[number + 1])
@@ -199,16 +200,16 @@ class BlockTables:
             row = np.searchsorted(there, source[own] // LANES) * LANES + source[own] % LANES
             np.add.at(rows, (row, target[own] - LANES * first[number]), 2 * values[own])
             offsets.append(sum(len(part) for part in steps))
-            tiles = LANES * count // int(kernel.COLUMNS)
-            steps.append(rows.reshape(len(rows), tiles, int(kernel.COLUMNS)).transpose(1, 0, 2).reshape(-1))
+            tiles = LANES * count // columns
+            steps.append(rows.reshape(len(rows), tiles, columns).transpose(1, 0, 2).reshape(-1, columns))
             sources.append(there)
             source_first.append(source_first[-1] + len(there))
         size = sum(len(part) for part in steps)
-        flat = aligned_zeros(size // 2).view(np.int32)
+        tables = aligned_zeros(size * columns // 2).view(np.int32).reshape(-1, columns)
         if size:
-            np.concatenate(steps, out=flat)
+            np.concatenate(steps, out=tables)
         words_of = [np.asarray(part, np.uint64) for part in (first, np.concatenate([*sources, []]), source_first)]
-        self.net = (*words_of, np.array(offsets, np.uint64), flat, base.astype(np.int32), masks)
+        self.net = (*words_of, np.array(offsets, np.uint64), tables, base.astype(np.int32), masks)
 
 
 class BlockSampler(Lanes):
@@ -221,7 +222,7 @@ class BlockSampler(Lanes):
         self._padded = np.zeros(LANES * tables.words, np.uint64)
         self._work = (
             aligned_zeros(LANES * LANES // 2).view(np.int32),
-            aligned_zeros(int(kernel.TABLE_SIZE) // 2).view(np.int32),
+            aligned_zeros(int(TABLE_SIZE) // 2).view(np.int32),
         )
         self._cost = np.zeros(LANES, np.int64)
 

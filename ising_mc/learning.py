@@ -19,7 +19,7 @@ from threadpoolctl import ThreadpoolController
 
 from ising_mc import likelihood, streams
 from ising_mc.kernels import contrastive as kernel
-from ising_mc.kernels import logistic
+from ising_mc.kernels import logistic, sums
 from ising_mc.machine import Machine
 from ising_mc.words import Series, State, aligned_zeros
 
@@ -186,21 +186,22 @@ class Trainer:
         Raises DivergedError where weights blow up.
         """
         found = np.full((len(QUANTITIES), measurements), np.nan)
-        for k in range(measurements):
-            for _ in range(every):
-                norm = self._epoch()
-            judged = self.done % self.recipe.evaluate_every == 0 or self.done == self.recipe.epochs
-            found[:3, k] = norm, *self._monitors(self._hidden_states <= MOST_STATES)
-            if judged:
-                found[3:, k] = self._likelihoods()
+        fully = self._hidden_states <= MOST_STATES
+        with one_blas_thread():
+            for k in range(measurements):
+                for _ in range(every):
+                    norm = self._epoch()
+                judged = self.done % self.recipe.evaluate_every == 0 or self.done == self.recipe.epochs
+                found[:3, k] = norm, *self._monitors(fully)
+                if judged:
+                    found[3:, k] = self._likelihoods()
         return {name: own[None] for name, own in zip(QUANTITIES, found, strict=True)}
 
     def _epoch(self) -> float:
         rng = self._rng(self.done, streams.LEARNING)
         data = self.data if self.is_binary else draw(self.data, self.spin, rng)
         rate = self.recipe.rate / (1 + self.recipe.decay * self.done)
-        with one_blas_thread():
-            norm = self._learn(data, rng.permutation(len(data)), rate)
+        norm = self._learn(data, rng.permutation(len(data)), rate)
         self.check()
         self.done += 1
         return norm
@@ -232,11 +233,10 @@ class Trainer:
         rng = self._rng(self.done, streams.MONITORS)
         data = self.data[rng.integers(0, len(self.data), MONITORED)]
         data = data if self.is_binary else draw(data, self.spin, rng)
-        with one_blas_thread():
-            error = float(np.mean((self._reconstruct(data, rng) - data) ** 2))
-            if not fully:
-                return error, float("nan")
-            change = self._cost_of_turning(data, rng.integers(0, data.shape[1], len(data)))
+        error = float(np.mean((self._reconstruct(data, rng) - data) ** 2))
+        if not fully:
+            return error, float("nan")
+        change = self._cost_of_turning(data, rng.integers(0, data.shape[1], len(data)))
         with np.errstate(invalid="ignore"):  # NaN where it is not known
             return error, float(-data.shape[1] * np.mean(np.logaddexp(0, -change)))
 
@@ -369,9 +369,14 @@ class RestrictedTrainer(Trainer):
             norms.append(follow(self, gradient, rate))
         return float(np.mean(norms))
 
+    def _inputs(self, visible: Floats32) -> Floats32:
+        inputs = np.empty((len(visible), self.first.sizes[1]), np.float32)
+        sums.times(visible, self.net[0], inputs, self.spin)
+        return inputs
+
     def _hidden(self, visible: Floats32) -> Floats32:
-        W, _, c = self.net
-        means: Floats32 = visible @ W
+        _, _, c = self.net
+        means = self._inputs(visible)
         kernel.means_of(means, c, np.ones(len(visible), np.float32), self.spin)
         return means
 
@@ -383,12 +388,11 @@ class RestrictedTrainer(Trainer):
 
     def _cost_of_turning(self, visible: Floats32, which: NDArray[np.int64]) -> Floats:
         W, b, c = self.net
-        inputs = visible @ W + c
         own = visible[np.arange(len(visible)), which]
         change = -2 * own if self.spin else 1 - 2 * own
-        after = inputs + change[:, None] * W[which]
-        sums = [_log_sums(x, self.spin).sum(axis=1) for x in (inputs, after)]
-        return np.asarray(sums[0] - sums[1] - change * b[which], np.float64)
+        found = np.empty(len(visible))
+        kernel.cost_of_turning(self._inputs(visible), c, W, which, change, self.spin, found)
+        return found - change * b[which]
 
     def samples(self, count: int) -> Floats:
         """States (count, n): the chains at T = 1, or fresh ones that begin at the data; walked on some steps."""
@@ -401,14 +405,6 @@ class RestrictedTrainer(Trainer):
         ones = np.ones(count, np.float32)
         kernel.walk(visible, hidden, self.net, ones, count, WALK, self.spin, scratch, self.swaps.copy())
         return np.concatenate((visible, hidden), axis=1).astype(np.float64)
-
-
-def _log_sums(x: Floats32, spin: bool) -> Floats32:
-    """Log of the sum of exp(x u) over the values of a unit."""
-    size = np.abs(x)
-    if spin:
-        return np.asarray(size + np.log1p(np.exp(-2 * size)))
-    return np.asarray(np.log1p(np.exp(-size)) + np.maximum(x, 0))
 
 
 class GeneralTrainer(Trainer):

@@ -4,17 +4,12 @@ H = - sum_{i<j} J_ij s_i s_j - sum_i h_i s_i with whole numbers of a unit, as in
 has two blocks, a layered one as many as layers, a coloured graph as many as colours.
 
 *Fields.*  With s = 2 u - 1 the local fields of a block are f = h - sum_j J_j + sum_j 2 J_j u_j: rows of 2 J are added
-up where u_j = 1.  Four units have 16 states, so for every four of them all 16 sums of rows are made once, for a tile
-of columns that fits the first-level cache, and then each chain adds one of them: a quarter of the additions, and no
-multiplication (Arlazarov, Dinic, Kronrod and Faradzev, Sov. Math. Dokl. 11, 1209, 1970).  Sums of integers are exact.
+up where u_j = 1, by `kernels.sums`.  Sums of integers are exact.
 
 *Bits.*  A chain has a row of words, in which each block begins with a word of its own; bit 1 is s = +1.
 """
 
 import numpy as np
-from llvmlite import ir
-from numba import types
-from numba.extending import intrinsic
 
 from ising_mc.kernels._jit import jit, jit_inline
 from ising_mc.kernels.logistic import (
@@ -36,75 +31,11 @@ from ising_mc.kernels.logistic import (
 )
 from ising_mc.kernels.observe import observe
 from ising_mc.kernels.sparse import count_ups
+from ising_mc.kernels.sums import COLUMNS, add_chosen, make_table
 from ising_mc.kernels.tempering import BETAS, NUMBERS, THIN, temper_real
 from ising_mc.kernels.transpose import transpose
 
-_4, _16, _64 = np.uint64(4), np.uint64(16), np.uint64(64)
-COLUMNS = np.uint64(32)  # of a tile
-GROUPS = np.uint64(8)  # of four units, whose sums are made together
-TABLE_SIZE = GROUPS * _16 * COLUMNS
-VECTOR = 16  # columns of one vector operation
-
-
-@intrinsic
-def add_chosen(typing_context, sums, place, table, states):
-    """Add to 32 sums from `place` on, for each k < 8, the row of the table that digit k (four bits) of `states` names.
-
-    sums, table: (...,) int32;  states: uint64.  Written out, because 32 sums then stay in registers.
-    """
-
-    def generate(context, builder, signature, arguments):
-        into, first, of, digits = arguments
-        kinds = signature.args
-        pointer = ir.VectorType(ir.IntType(32), VECTOR).as_pointer()
-        start = context.make_array(kinds[0])(context, builder, into).data
-        rows = context.make_array(kinds[2])(context, builder, of).data
-        wide = first.type
-
-        def vector(data, place):
-            return builder.bitcast(builder.gep(data, [place]), pointer)
-
-        chosen = []
-        for k in range(int(GROUPS)):
-            digit = builder.and_(builder.lshr(digits, wide(4 * k)), wide(15))
-            chosen.append(builder.add(builder.mul(digit, wide(int(COLUMNS))), wide(k * 16 * int(COLUMNS))))
-        for column in range(0, int(COLUMNS), VECTOR):
-            target = vector(start, builder.add(first, wide(column)))
-            total = builder.load(target, align=4)
-            for row in chosen:
-                total = builder.add(total, builder.load(vector(rows, builder.add(row, wide(column))), align=4))
-            builder.store(total, target, align=4)
-        return context.get_dummy_value()
-
-    return types.void(sums, types.uint64, table, types.uint64), generate
-
-
-@jit
-def make_table(table, steps, first):
-    """All sums of four rows each, of the 32 rows that begin at steps[first]: entry (k, state, column)."""
-    for k in range(GROUPS):
-        a = first + _4 * k * COLUMNS
-        b, c, d = a + COLUMNS, a + np.uint64(2) * COLUMNS, a + np.uint64(3) * COLUMNS
-        t = k * _16 * COLUMNS
-        for j in range(COLUMNS):
-            one, two, three, four = steps[a + j], steps[b + j], steps[c + j], steps[d + j]
-            low, high = np.int32(one + two), np.int32(three + four)
-            table[t + j] = np.int32(0)
-            table[t + COLUMNS + j] = one
-            table[t + np.uint64(2) * COLUMNS + j] = two
-            table[t + np.uint64(3) * COLUMNS + j] = low
-            table[t + np.uint64(4) * COLUMNS + j] = three
-            table[t + np.uint64(5) * COLUMNS + j] = np.int32(one + three)
-            table[t + np.uint64(6) * COLUMNS + j] = np.int32(two + three)
-            table[t + np.uint64(7) * COLUMNS + j] = np.int32(low + three)
-            table[t + np.uint64(8) * COLUMNS + j] = four
-            table[t + np.uint64(9) * COLUMNS + j] = np.int32(one + four)
-            table[t + np.uint64(10) * COLUMNS + j] = np.int32(two + four)
-            table[t + np.uint64(11) * COLUMNS + j] = np.int32(low + four)
-            table[t + np.uint64(12) * COLUMNS + j] = high
-            table[t + np.uint64(13) * COLUMNS + j] = np.int32(one + high)
-            table[t + np.uint64(14) * COLUMNS + j] = np.int32(two + high)
-            table[t + np.uint64(15) * COLUMNS + j] = np.int32(low + high)
+_4, _64 = np.uint64(4), np.uint64(64)
 
 
 @jit
@@ -117,12 +48,12 @@ def fields_of_tile(bits, machine, block, tile, sums, table):
         for c in range(_64):
             for j in range(COLUMNS):
                 sums[c * _64 + half * COLUMNS + j] = base[start + j]
-        row = offsets[block] + (np.uint64(2) * tile + half) * rows * COLUMNS
+        row = offsets[block] + (np.uint64(2) * tile + half) * rows
         for s in range(source_first[block], source_first[block + ONE]):
             word = sources[s]
             for shift in range(ZERO, _64, _32):
-                make_table(table, steps, row)
-                row += _32 * COLUMNS
+                make_table(table, steps, row, ZERO)
+                row += _32
                 for c in range(_64):
                     add_chosen(sums, c * _64 + half * COLUMNS, table, bits[c, word] >> shift)
 
@@ -169,8 +100,8 @@ def sweep(bits, machine, work, scratches, energy):
     """Draw every unit of all chains once, block by block.
 
     bits: (64, words) uint64;  machine: what `boltzmann.BlockTables` makes: words where blocks begin (blocks + 1,);
-    words that are sources; where those of each block begin (blocks + 1,); where its rows begin in the flat `steps`;
-    these (2 J, int32), one tile of 32 columns after the other, row by row; h - sum J (64 * words,); which bits are
+    words that are sources; where those of each block begin (blocks + 1,); where its rows begin in `steps`; these (rows,
+    32), 2 J, int32, one tile of 32 columns after the other; h - sum J (64 * words,); which bits are
     units (words,);  work: sums (64 * 64,) and table (TABLE_SIZE,), int32.
     """
     blocks, masks = machine[0], machine[6]

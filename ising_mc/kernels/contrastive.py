@@ -1,4 +1,4 @@
-"""Learning of Boltzmann machines: what an epoch of contrastive divergence does, in float32, with BLAS in the middle.
+"""Learning of Boltzmann machines: what an epoch of contrastive divergence does, in float32.
 
 States and means of binary units lie in {0, 1} and [0, 1], those of spins in {-1, +1} and [-1, 1].  Chains follow
 Hinton, Neural Comput. 14, 1771 (2002) from the data (CD), and Tieleman, ICML 2008, from where they were (PCD); with
@@ -22,18 +22,19 @@ from ising_mc.kernels.logistic import (
     _1,
     draw,
 )
+from ising_mc.kernels.sums import times, transposed, turned_times
 from ising_mc.kernels.xoroshiro import next_bits
 
 _0, _2, _HALF = np.float32(0.0), np.float32(2.0), np.float32(0.5)
-_64 = np.uint64(LANES)
+_64, BRACKETS = np.uint64(LANES), np.uint64(4096)  # of these, 512 go into one product of 2**512 at most
 LOG2E, FAR = np.float32(1.4426950408889634), np.float32(60.0)
 TO_UNIT = np.float32(2.0**-24)
 UNIFORM = 2.0**-53
 
 
 @jit_inline
-def sigmoid(x):
-    """1/(1 + exp(-x)) to a relative 2e-7 + 8e-8 |x| in float32; see `kernels.logistic` for the exponential."""
+def exponential(x):
+    """exp(x) to a relative 2e-7 + 8e-8 |x| in float32, where |x| < 41; see `kernels.logistic`."""
     y = min(max(np.float32(x * LOG2E), -FAR), FAR)
     shifted = np.float32(y + SHIFT)
     r = np.float32(y - np.float32(shifted - SHIFT))
@@ -43,7 +44,13 @@ def sigmoid(x):
     p = np.float32(p * r + C2)
     p = np.float32(p * r + C1)
     p = np.float32(p * r + _1)
-    e = np.int32(p.view(np.int32) + np.int32(shifted.view(np.int32) << 23)).view(np.float32)
+    return np.int32(p.view(np.int32) + np.int32(shifted.view(np.int32) << 23)).view(np.float32)
+
+
+@jit_inline
+def sigmoid(x):
+    """1/(1 + exp(-x)), likewise."""
+    e = exponential(x)
     return np.float32(e / np.float32(e + _1))
 
 
@@ -72,6 +79,41 @@ def draw_states(means, states, spin, scratch):
         for k in range(min(_64, n - first)):
             u = np.float32(np.float32(np.int32(lanes[RANDOM + k] >> np.uint32(8))) * TO_UNIT)
             states[first + k] = _1 if u < np.float32(np.float32(means[first + k] - low) * half) else low
+
+
+@jit
+def cost_of_turning(inputs, biases, W, which, change, spin, out):
+    """By how much free energies (rows,) rise, but for visible biases, when unit which[r] moves by change[r].
+
+    inputs: (rows, n_h), those of hidden units without their biases (n_h,);  W: (n_v, n_h).  Over the states of a unit
+    exp(x u) sums up to exp((x + |x|)/2) (1 + exp(-|x|)) if it is binary, exp(|x|) (1 + exp(-2 |x|)) if it is a spin;
+    the logarithm is taken of products of the brackets.
+    """
+    lanes = np.empty(2 * LANES, np.float32)  # products, then what stands before the brackets
+    scale, n = np.float32(-2.0 if spin else -1.0), np.uint64(len(biases))
+    for r in range(np.uint64(len(out))):
+        row, more, delta = inputs[r], W[which[r]], change[r]
+        out[r] = 0.0
+        for start in range(ZERO, n, BRACKETS):
+            lanes[:_64] = _1
+            lanes[_64:] = _0
+            end = min(n, start + BRACKETS)
+            for first in range(start, end, _64):
+                for k in range(min(_64, end - first)):
+                    x = np.float32(row[first + k] + biases[first + k])
+                    y = np.float32(x + np.float32(delta * more[first + k]))
+                    p, q = np.float32(abs(x)), np.float32(abs(y))
+                    above = np.float32(_1 + exponential(np.float32(scale * p)))
+                    below = np.float32(_1 + exponential(np.float32(scale * q)))
+                    lanes[k] *= np.float32(above / below)
+                    before = np.float32(p - q) if spin else np.float32(_HALF * np.float32(x + p - y - q))
+                    lanes[_64 + k] += before
+            for k in range(ZERO, _64, np.uint64(8)):
+                product = 1.0
+                for j in range(np.uint64(8)):
+                    product *= lanes[k + j]
+                    out[r] += lanes[_64 + k + j]
+                out[r] += np.log(product)
 
 
 @jit
@@ -114,15 +156,15 @@ def walk(visible, hidden, net, betas, ladders, steps, spin, scratch, generator):
     """
     W, b, c = net
     inputs, means = np.empty_like(visible), np.empty_like(hidden)
-    own = np.empty_like(visible)
+    own, turned = np.empty_like(visible), transposed(W)
     for _ in range(steps):
-        np.dot(hidden, W.T, inputs)
+        times(hidden, turned, inputs, spin)
         own[:] = inputs
         means_of(own, b, betas, spin)
         draw_states(own.reshape(-1), visible.reshape(-1), spin, scratch)
         if ladders < len(betas):
             exchange(visible, hidden, inputs, net, betas, ladders, generator)
-        np.dot(visible, W, means)
+        times(visible, W, means, spin)
         means_of(means, c, betas, spin)
         draw_states(means.reshape(-1), hidden.reshape(-1), spin, scratch)
     return means
@@ -180,7 +222,7 @@ def epoch(data, order, batch, net, velocity, offsets, chains, betas, method, set
         for k in range(count):
             visible[k] = data[order[first + k]]
         own, means = visible[:count], hidden[:count]
-        np.dot(own, W, means)
+        times(own, W, means, spin)
         means_of(means, c, ones, spin)
         if at_data:
             walker, states = np.empty((count, n_v), np.float32), np.empty((count, n_h), np.float32)
@@ -205,7 +247,7 @@ def epoch(data, order, batch, net, velocity, offsets, chains, betas, method, set
         for k in range(count, count + rows):
             for j in range(n_h):
                 hidden[k, j] *= np.float32(-1 / rows)
-        np.dot(visible.T, hidden, gradient[0])
+        turned_times(visible, hidden, gradient[0], spin)
         for i in range(n_v):
             gradient[1][i] -= model[0][i]
         for j in range(n_h):
