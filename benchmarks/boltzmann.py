@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import vnni
 from speed import ROUNDS, Job, take_turns
 from threadpoolctl import threadpool_limits
 
@@ -152,6 +153,12 @@ def sampling() -> None:
             {"own": own_job(own, "blocks", 1.0, WORDS), "numpy": numpy_job(own), "sklearn": sklearn_job(own),
              "torch": torch_job(own)},
         )  # fmt: skip
+
+
+def products() -> None:
+    print("## What `blocks` could reach, and what VNNI could (`benchmarks/vnni.py`)\n")
+    vnni.main()
+    print()
 
 
 def general() -> None:
@@ -354,7 +361,13 @@ def main() -> None:
     print(
         f"\nMade by `python benchmarks/boltzmann.py > benchmarks/BOLTZMANN.md`: one thread, medians of {ROUNDS} rounds in turn.\n"
     )
-    parts = {"sampling": sampling, "general": general, "epochs": epochs, "likelihoods": likelihoods}
+    parts = {
+        "sampling": sampling,
+        "products": products,
+        "general": general,
+        "epochs": epochs,
+        "likelihoods": likelihoods,
+    }
     for name in sys.argv[1:] or parts:
         parts[name]()
 
