@@ -24,7 +24,6 @@ import errno
 import json
 import os
 import shutil
-import zlib
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -35,6 +34,7 @@ from typing import Any, NamedTuple, Protocol
 
 import h5py
 import numpy as np
+from isal import isal_zlib
 from numpy.typing import NDArray
 
 from ising_mc.disorder import Average, average
@@ -555,7 +555,7 @@ def _compressed(job: tuple[tuple[int, int, int], Array, tuple[int, ...]]) -> Chu
         full[: values.shape[0], : values.shape[1]] = values
         values = full
     octets = np.ascontiguousarray(values).reshape(-1).view(np.uint8).reshape(-1, values.itemsize)
-    return offset, zlib.compress(octets.T.tobytes(), 1)
+    return offset, isal_zlib.compress(octets.T.tobytes(), 1)
 
 
 def sync_and_rename(partial: Path, path: Path) -> None:
