@@ -27,10 +27,12 @@ import numpy as np
 
 from ising_mc import provenance
 from ising_mc.division import divide
+from ising_mc.folders import Task, parts_folder
 from ising_mc.planning import status_of
 from ising_mc.run import units_of
+from ising_mc.segments import Commit
 from ising_mc.spec import parse
-from ising_mc.store import Commit, Store, Task, parts_folder
+from ising_mc.store import Store
 from ising_mc.unit import Unit
 
 SMALLEST = 8  # side of the first system

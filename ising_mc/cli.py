@@ -163,7 +163,7 @@ def run(
     any order; when all are done, `ising-mc merge` makes the result file.
     """
     from ising_mc import screen
-    from ising_mc.store import Task
+    from ising_mc.folders import Task
 
     if (task is None) != (tasks is None):
         fail("--task K and --tasks N go together")

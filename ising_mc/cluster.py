@@ -16,10 +16,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ising_mc.folders import parts_folder
 from ising_mc.planning import task_table
 from ising_mc.results import StoreError
 from ising_mc.runspec import RunSpec
-from ising_mc.store import as_begun, parts_folder, progress_of
+from ising_mc.store import as_begun, progress_of
 
 NOT_DONE = 85
 MOST_RESTARTS = 100

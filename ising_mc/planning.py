@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from ising_mc.division import divide
+from ising_mc.folders import Task, divided_into
 from ising_mc.run import units_of, visits
 from ising_mc.runspec import RunSpec
 from ising_mc.schedule import SEGMENT_BYTES, UNIT_BYTES
-from ising_mc.store import Save, Store, Task, as_begun, divided_into, progress_of
+from ising_mc.store import Save, Store, as_begun, progress_of
 from ising_mc.unit import Unit
 
 PILOT_SECONDS = 0.3

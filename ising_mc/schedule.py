@@ -23,6 +23,7 @@ from ising_mc.annealfile import write_annealing
 from ising_mc.boltzmannfile import write_machine, write_machine_annealing
 from ising_mc.boltzmannspec import MachineSpec
 from ising_mc.division import divide
+from ising_mc.folders import Task
 from ising_mc.isingspec import SamplingSpec
 from ising_mc.kernels._jit import one_compiles
 from ising_mc.observables import PointResults, analyse
@@ -33,7 +34,8 @@ from ising_mc.resultfile import write_result
 from ising_mc.results import StoreError
 from ising_mc.run import Stretch, advance, try_out, units_of
 from ising_mc.runspec import RunSpec
-from ising_mc.store import Commit, Store, Task, as_begun, is_finished, progress_of, with_its_ladder
+from ising_mc.segments import Commit
+from ising_mc.store import Store, as_begun, is_finished, progress_of, with_its_ladder
 from ising_mc.trainfile import write_training
 from ising_mc.unit import Unit
 from ising_mc.words import Series

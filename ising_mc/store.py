@@ -3,27 +3,19 @@
 While it runs, nothing is written into the result file.  ``<OUT>.parts/`` holds
 
     run.json            identity and seed of the run
-    lock                held by the process that works here, or shared by all tasks that do
-    seg-000012.h5       the stretches of every time series since the segment before, with the full state after them,
-                        behind a user block with a checksum of it all
-    tasks.json          into how many tasks the work is divided, if it is, and the temperatures that were divided
-    tasks.lock          held for an instant by each task that starts
-    task-00003-of-00010/    lock and segments of task 3, which writes nowhere else
-    task-00003-of-00010-before-0/    the same, from before the work was divided anew
+    seg-000012.h5       the stretches of every time series since the segment before (`segments`)
     submitted.json      the jobs of a batch queue that work here
+    ...                 locks, and folders of tasks (`folders`)
 
 A segment is written under another name, closed, synced and renamed, so it is there as a whole or not at all, and data
 and state commit together.  The result file is made from the segments, again by renaming, and then the parts go.
 """
 
-import fcntl
 import json
 import os
 import shutil
-import socket
-import zlib
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -31,8 +23,18 @@ from typing import Any, NamedTuple
 import h5py
 import numpy as np
 
+from ising_mc.folders import (
+    Task,
+    folders,
+    hold,
+    join,
+    parts_folder,
+    remove_if_idle,
+    segments,
+    write_first,
+    write_text,
+)
 from ising_mc.isingspec import SamplingSpec
-from ising_mc.resultfile import sync_and_rename
 from ising_mc.results import (
     SCHEMA_VERSION,
     StoreError,
@@ -42,12 +44,20 @@ from ising_mc.results import (
     read_word,
 )
 from ising_mc.runspec import RunSpec
+from ising_mc.segments import (
+    Commit,
+    Part,
+    concatenated,
+    joined,
+    open_segment,
+    read_series,
+    read_state,
+    unit_groups,
+    write,
+)
 from ising_mc.streams import SAMPLER_VERSION
 from ising_mc.words import LANES, Series, State
 
-IMAGE_BLOCK = 1 << 22  # bytes by which a segment grows in memory
-USER_BLOCK = 512  # HDF5 leaves so many bytes at the beginning of a file to its user
-TASK_FOLDERS = "task-[0-9]*-of-[0-9]*"
 SAME = ("schema_version", "sampler_version", "identity", "seed")  # in all segments of a run
 HEADER = {  # what run.json holds
     "schema_version": int,
@@ -57,43 +67,6 @@ HEADER = {  # what run.json holds
     "sweeps": int,
     "temperatures": list,
 }
-
-
-@dataclass(frozen=True)
-class Commit:
-    """A stretch of one unit, as it goes into a segment: sweeps `first` ... `done`, and the state after them."""
-
-    key: str
-    first: int
-    done: int
-    series: Series
-    state: State
-
-    @property
-    def size(self) -> int:
-        """Bytes of data."""
-        return sum(values.nbytes for values in self.series.values()) + int(self.state.spins.nbytes)
-
-
-@dataclass(frozen=True)
-class Task:
-    """Task number `number`, from 0, of `count` that share a run."""
-
-    number: int
-    count: int
-
-    @property
-    def of(self) -> str:
-        """What the names of all folders of its division end with."""
-        return f"-of-{self.count:05d}"
-
-    @property
-    def folder(self) -> str:
-        """The name of its folder."""
-        return f"task-{self.number:05d}{self.of}"
-
-    def __str__(self) -> str:
-        return f"task {self.number} of {self.count}"
 
 
 class _Stretch(NamedTuple):
@@ -112,15 +85,12 @@ class Save(NamedTuple):
     sweeps: dict[str, int]
 
 
-Part = tuple[int, int]  # number t of the temperatures of a ladder, and how many there are
-
-
 @dataclass
 class Progress:
     """What is known of one unit: sweeps done, where its data lie, and the state to go on from."""
 
     done: int = 0
-    pieces: list[Callable[["Part | None"], Series]] = field(default_factory=list)
+    pieces: list[Callable[[Part | None], Series]] = field(default_factory=list)
     read_state: Callable[[], State] | None = None
 
 
@@ -159,14 +129,14 @@ class Store:
                 locks.append(os.open(parts / "lock", os.O_RDWR | os.O_CREAT, 0o666))
             except OSError as error:
                 raise StoreError(f"cannot write next to {out}: {error.strerror}") from error
-            _lock(locks[0], parts / "lock", str(out), shared=task is not None)
+            hold(locks[0], parts / "lock", str(out), shared=task is not None)
             if task:
-                locks.append(_join(parts, task, spec.temperatures, out))
+                locks.append(join(parts, task, spec.temperatures, out))
             try:
                 yield Store._read(out, spec, draw_seed, task)
             finally:
                 if not task:
-                    _remove_if_idle(parts)
+                    remove_if_idle(parts)
         finally:
             for lock in reversed(locks):
                 os.close(lock)
@@ -187,14 +157,14 @@ class Store:
             "temperatures": list(spec.temperatures),
         }
         path = parts_folder(out) / "run.json"
-        _write_first(path, json.dumps(header, indent=1))
+        write_first(path, json.dumps(header, indent=1))
         found = read_header(out)  # of tasks that start at once one is the first, and its seed is that of all
         if found is None:
             raise StoreError(f"{path} went away: another process removed it")
         _refuse_changes(out, found, spec)
         header["seed"] = found["seed"]
         if json.dumps(found) != json.dumps(header):  # sweeps or temperatures have grown
-            _write_text(path, json.dumps(header, indent=1))
+            write_text(path, json.dumps(header, indent=1))
         store = Store(out, header, task)
         store._read_all()
         return store
@@ -296,7 +266,7 @@ class Store:
         """What a segment has; raises FileNotFoundError where it went away, as it does when a run ends."""
         found = []
         try:
-            with _open_segment(path) as file:
+            with open_segment(path) as file:
                 own = json.loads(file.attrs["run"])
                 others = [key for key in SAME if own.get(key) != self.header[key]]
                 if others:
@@ -304,7 +274,7 @@ class Store:
                         f"segment {path} belongs to another run than {self.parts / 'run.json'} says: it has another "
                         f"{' and another '.join(others)}"
                     )
-                for key, group in _unit_groups(file):
+                for key, group in unit_groups(file):
                     found.append(_Stretch(key, int(group.attrs["first"]), int(group.attrs["done"]), path))
             sweeps = {stretch.key: stretch.done - stretch.first for stretch in found}
             self.saves.setdefault(path.parent.name, []).append(Save(path.stat().st_mtime, sweeps))
@@ -333,25 +303,19 @@ class Store:
                 f"but only {known.done} are there; put the missing segment back"
             )
         known.done = done
-        known.pieces.append(lambda part: _read_series(path, key, part))
-        known.read_state = lambda: _read_state(path, key)
+        known.pieces.append(lambda part: read_series(path, key, part))
+        known.read_state = lambda: read_state(path, key)
 
     def write_segment(self, commits: Sequence[Commit]) -> None:
         """Commit stretches of several units at once.
 
         Raises StoreError where they cannot be written; what was committed before is not touched.
         """
-        commits = _joined(commits)
+        commits = joined(commits)
         path = self.folder / f"seg-{self._next_segment:06d}.h5"
-        partial = path.with_suffix(".tmp")
         try:
-            image = _segment_image(commits, self.header)
-            with open(partial, "wb") as file:
-                file.write(_user_block(image))
-                file.write(image)
-            sync_and_rename(partial, path)
+            write(path, commits, self.header)
         except OSError as error:
-            partial.unlink(missing_ok=True)
             raise StoreError(
                 f"cannot write {path}: {first_line(error)}; what was saved before is safe, run again to go on"
             ) from error
@@ -362,7 +326,7 @@ class Store:
     def series(self, key: str, part: Part | None = None) -> Series:
         """The whole time series of a unit, (replica, measurement) each; part: of one temperature of its ladder only."""
         pieces = [piece for piece in (read(part) for read in self.progress[key].pieces) if piece]
-        return _concatenated(pieces)
+        return concatenated(pieces)
 
     def remove_parts(self) -> None:
         """Remove the segments, once the result file has all of them."""
@@ -388,44 +352,6 @@ class Store:
 # -- reading ---------------------------------------------------------------------------------------------------------
 
 
-def parts_folder(out: Path) -> Path:
-    """The folder of segments of a result file."""
-    return out.with_name(out.name + ".parts")
-
-
-def segments(folder: Path) -> list[Path]:
-    """The segments of a folder, in order."""
-    return sorted(folder.glob("seg-[0-9][0-9][0-9][0-9][0-9][0-9].h5"))
-
-
-def folders(parts: Path, task: Task | None = None) -> list[Path]:
-    """The folders with segments of a run; for a task those that it may go on from.
-
-    Other tasks of the same division have other units, so a task need not read their segments.
-    """
-    found = [folder for folder in sorted(parts.glob(TASK_FOLDERS)) if folder.is_dir()]
-    if task:
-        found = [own for own in found if own.name == task.folder or not own.name.endswith(task.of)]
-    return [parts, *found]
-
-
-def divided_into(out: Path) -> int:
-    """Into how many tasks the last division of a run was; 0 where there is none."""
-    division = _division(parts_folder(out) / "tasks.json")
-    return int(division["tasks"]) if division else 0
-
-
-def _division(path: Path) -> dict[str, Any] | None:
-    """How the work is divided, or None where it never was."""
-    try:
-        found = json.loads(path.read_text())
-        return {"tasks": int(found["tasks"]), "temperatures": list(found["temperatures"])}
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise StoreError(f"{path} is damaged ({first_line(error)}): remove it") from error
-
-
 def read_header(out: Path) -> dict[str, Any] | None:
     """Identity, seed, sweeps and temperatures of a run from its parts or its result file; None where there is none."""
     text = parts_folder(out) / "run.json"
@@ -443,7 +369,7 @@ def read_header(out: Path) -> dict[str, Any] | None:
     for folder in folders(text.parent):
         for path in segments(folder)[-1:]:
             try:
-                with _open_segment(path) as file:
+                with open_segment(path) as file:
                     return dict(json.loads(file.attrs["run"]))
             except PermissionError as error:
                 raise StoreError(f"cannot read segment {path}: {first_line(error)}") from error
@@ -534,209 +460,3 @@ def _refuse_changes(out: Path, header: dict[str, Any], spec: RunSpec) -> None:
         changes.append(f"grid.temperatures no longer holds {', '.join(map(str, gone))}")
     if changes:
         raise StoreError(f"{out} belongs to another run ({'; '.join(changes)}): choose another -o, or undo the change")
-
-
-def _unit_groups(file: h5py.File) -> Iterator[tuple[str, h5py.Group]]:
-    for label, system in file.items():
-        for T, temperature in system.items():
-            for word, group in temperature.items():
-                yield f"{label}/{T}/{word}", group
-
-
-def _read_series(path: Path, key: str, part: Part | None) -> Series:
-    t, number = part or (0, 1)
-    with h5py.File(path, "r") as file:
-        return {
-            name: data[t * len(data) // number : (t + 1) * len(data) // number]
-            for name, data in file[f"{key}/series"].items()
-        }
-
-
-def _read_state(path: Path, key: str) -> State:
-    with h5py.File(path, "r") as file:
-        more = {name: file[f"{key}/more/{name}"][()] for name in list(file.get(f"{key}/more", ()))}
-        return State(file[f"{key}/spins"][()], file[f"{key}/random_state"][()], more)
-
-
-# -- writing ---------------------------------------------------------------------------------------------------------
-
-
-def _joined(commits: Sequence[Commit]) -> list[Commit]:
-    """One commit a unit, from several in order."""
-    by_key: dict[str, list[Commit]] = {}
-    for commit in commits:
-        by_key.setdefault(commit.key, []).append(commit)
-    return [
-        Commit(
-            key,
-            own[0].first,
-            own[-1].done,
-            _concatenated([commit.series for commit in own if commit.series]),
-            own[-1].state,
-        )
-        for key, own in by_key.items()
-    ]
-
-
-def _concatenated(pieces: Sequence[Series]) -> Series:
-    """One stretch of every series, from several in order."""
-    return {name: np.concatenate([piece[name] for piece in pieces], axis=1) for name in (pieces[0] if pieces else ())}
-
-
-def _segment_image(commits: Sequence[Commit], header: dict[str, Any]) -> bytes:
-    """An HDF5 file of commits, made in memory, because a failed write there cannot upset the HDF5 library."""
-    with h5py.File("segment", "w", driver="core", backing_store=False, block_size=IMAGE_BLOCK) as file:
-        file.attrs["run"] = json.dumps(header)
-        for commit in commits:
-            group = file.create_group(commit.key)
-            series = group.create_group("series")
-            for name, values in commit.series.items():
-                series.create_dataset(name, data=values)
-            group.create_dataset("spins", data=commit.state.spins)
-            group.create_dataset("random_state", data=commit.state.random)
-            for name, values in commit.state.more.items():
-                group.create_dataset(f"more/{name}", data=values)
-            group.attrs.update(first=commit.first, done=commit.done)
-        file.flush()
-        image: bytes = file.id.get_file_image()
-    return image
-
-
-def _user_block(image: bytes) -> bytes:
-    return f"ising_mc segment, crc32 {zlib.crc32(image):08x}\n".encode().ljust(USER_BLOCK, b"\0")
-
-
-@contextmanager
-def _open_segment(path: Path) -> Iterator[h5py.File]:
-    """Open a segment after checking it byte for byte; raises OSError where it is damaged."""
-    content = path.read_bytes()
-    if content[:USER_BLOCK] != _user_block(content[USER_BLOCK:]):
-        raise OSError("its checksum does not match")
-    with h5py.File(path, "r") as file:
-        yield file
-
-
-def _lock(descriptor: int, path: Path, what: str, shared: bool = False) -> None:
-    try:
-        fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        raise StoreError(f"another process is running {what}: wait for it, or choose another -o") from error
-    except OSError:
-        return  # a file system without locks: there it is for the user to run one process only
-    if not path.exists() or os.fstat(descriptor).st_ino != path.stat().st_ino:
-        raise StoreError(f"another process has just finished {what}: run again")
-
-
-def _join(parts: Path, task: Task, temperatures: Sequence[float], out: Path) -> int:
-    """The lock of a task, as a descriptor, once it is known that all tasks at work belong to its division.
-
-    Tasks come in one by one, so that of many that start at once none is refused because another is looking.  Where the
-    work is divided anew, folders that have the names of the new tasks are set aside: their units may be those of other
-    tasks now, which read what is set aside.  Raises StoreError where tasks of another division are at work.
-    """
-    path, folder = parts / "tasks.json", parts / task.folder
-    own = {"tasks": task.count, "temperatures": list(temperatures)}
-    try:
-        entrance = os.open(parts / "tasks.lock", os.O_RDWR | os.O_CREAT, 0o666)
-        try:
-            with suppress(OSError):  # a file system without locks
-                fcntl.flock(entrance, fcntl.LOCK_EX)
-            before = _division(path)
-            if before != own:
-                _refuse_beside(parts, before, task, out)
-                _set_aside(parts, task)
-                _write_text(path, json.dumps(own))
-            folder.mkdir(exist_ok=True)
-            lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o666)
-        finally:
-            os.close(entrance)
-    except OSError as error:
-        raise StoreError(f"cannot write next to {out}: {error.strerror}") from error
-    try:
-        _lock(lock, folder / "lock", f"{task} of {out}")
-    except StoreError:
-        os.close(lock)
-        raise
-    return lock
-
-
-def _refuse_beside(parts: Path, before: dict[str, Any] | None, task: Task, out: Path) -> None:
-    """Raise StoreError where any task is at work, which then belongs to another division."""
-    for folder in folders(parts)[1:]:
-        if _is_locked(folder / "lock"):
-            number = before["tasks"] if before else 0
-            if number == task.count:
-                raise StoreError(f"{out} is being run in {number} tasks at other temperatures: wait for them")
-            raise StoreError(
-                f"{out} is being run in {number or 'other'} tasks: wait for them"
-                f"{f', or use --tasks {number}, not {task.count}' if number else ''}"
-            )
-
-
-def _is_locked(path: Path) -> bool:
-    try:
-        descriptor = os.open(path, os.O_RDWR)
-    except FileNotFoundError:
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:  # a file system without locks
-        return False
-    finally:
-        os.close(descriptor)
-    return False
-
-
-def _set_aside(parts: Path, task: Task) -> None:
-    for folder in folders(parts)[1:]:
-        if folder.name.endswith(task.of):
-            number = 0
-            while (aside := parts / f"{folder.name}-before-{number}").exists():
-                number += 1
-            folder.rename(aside)
-
-
-def _write_first(path: Path, text: str) -> None:
-    """Write a small file, as a whole, unless it is there already; of several processes only one writes it."""
-    if path.exists():
-        return
-    partial = _unique(path)
-    try:
-        with open(partial, "w") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.link(partial, path)
-    except FileExistsError:
-        pass
-    except OSError:  # a file system without links, or a full one, which then is told of
-        _write_text(path, text)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-def _unique(path: Path) -> Path:
-    """A name of its own for this process, beside a path."""
-    return path.with_name(f"{path.name}.{socket.gethostname()}.{os.getpid()}.tmp")
-
-
-def _write_text(path: Path, text: str) -> None:
-    partial = _unique(path)
-    try:
-        partial.write_text(text)
-        sync_and_rename(partial, path)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise StoreError(f"cannot write {path}: {error.strerror}") from error
-
-
-def _remove_if_idle(parts: Path) -> None:
-    """Remove the folder of a finished run, or of one that never saved anything, but not what was submitted."""
-    if any(segments(folder) for folder in folders(parts)):
-        return
-    if (parts / "submitted.json").exists():
-        (parts / "run.json").unlink(missing_ok=True)
-    else:
-        shutil.rmtree(parts, ignore_errors=True)

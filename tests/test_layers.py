@@ -19,6 +19,7 @@ LAYERS = (  # top to bottom; modules of one row do not know each other
     ("planning",),
     ("schedule",),
     ("store",),
+    ("segments", "folders"),
     ("trainfile",),
     ("boltzmannfile",),
     ("annealfile", "recallfile"),
@@ -55,6 +56,7 @@ LEVEL = {module: level for level, row in enumerate(LAYERS) for module in row}
 PLACES = {
     "h5py": {
         "store",
+        "segments",
         "resultfile",
         "annealfile",
         "ladderfile",

@@ -90,7 +90,7 @@ def test_a_run_killed_over_and_over(undisturbed: dict[str, tuple[Data, float]], 
 
 KILL = "import os, signal\ndef die(*_): os.kill(os.getpid(), signal.SIGKILL)\n"
 MOMENTS = {
-    "before the first segment has its name": "import ising_mc.store as s; s.sync_and_rename = die",
+    "before the first segment has its name": "import ising_mc.segments as s; s.sync_and_rename = die",
     "before the result file has its name": "import ising_mc.resultfile as r; r.sync_and_rename = die",
     "while the result file is written": "import ising_mc.resultfile as r; r._compressed = die",
     "while the result is analysed": "import ising_mc.schedule as s; s.analyse = die",
@@ -99,7 +99,7 @@ MOMENTS = {
         "import ising_mc.store as s\n"
         "def some(self):\n    s.segments(self.parts)[0].unlink()\n    die()\ns.Store.remove_parts = some"
     ),
-    "before the folder goes": "import ising_mc.store as s; s._remove_if_idle = die",
+    "before the folder goes": "import ising_mc.store as s; s.remove_if_idle = die",
 }
 
 

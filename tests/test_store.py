@@ -29,9 +29,11 @@ from helpers import (
     write,
 )
 
+from ising_mc.results import StoreError
 from ising_mc.schedule import Silent, execute
+from ising_mc.segments import Commit
 from ising_mc.spec import load, parse
-from ising_mc.store import Commit, Store, StoreError, progress_of
+from ising_mc.store import Store, progress_of
 from ising_mc.words import State
 
 CUT = toml(KILLED, lattice__size="[9]", schedule__checkpoint_seconds="1e-9")

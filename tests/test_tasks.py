@@ -44,11 +44,14 @@ from ising_mc import cluster
 from ising_mc.annealfile import best_file
 from ising_mc.cli import available_threads
 from ising_mc.division import divide
+from ising_mc.folders import Task
 from ising_mc.planning import status_of
+from ising_mc.results import StoreError
 from ising_mc.run import Stretch, advance, units_of
 from ising_mc.schedule import merge, partial_file
+from ising_mc.segments import Commit
 from ising_mc.spec import load, parse
-from ising_mc.store import Commit, Store, StoreError, Task
+from ising_mc.store import Store
 from ising_mc.words import State
 
 SAVED = 85
@@ -306,7 +309,9 @@ import json, os, sys
 from pathlib import Path
 from secrets import randbelow
 from ising_mc.spec import load
-from ising_mc.store import Store, StoreError, Task
+from ising_mc.folders import Task
+from ising_mc.results import StoreError
+from ising_mc.store import Store
 
 spec, out, tasks = load(Path(sys.argv[1])), Path(sys.argv[2]), int(sys.argv[3])
 start, hold, report = os.pipe(), os.pipe(), os.pipe()
