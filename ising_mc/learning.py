@@ -40,6 +40,7 @@ EDGE = 0.01  # base rates stay this far from 0 and 1
 QUANTITIES = (
     "gradient_norm", "reconstruction_error", "pseudo_likelihood", "log_likelihood", "log_likelihood_low",
     "log_likelihood_high", "held_out_log_likelihood", "held_out_log_likelihood_low", "held_out_log_likelihood_high",
+    "swap_rate",
 )  # fmt: skip
 Floats32 = NDArray[np.float32]
 Floats = NDArray[np.float64]
@@ -163,6 +164,10 @@ class Trainer:
         """Means of the visible units after hidden ones have seen them."""
         raise NotImplementedError
 
+    def _swap_rate(self) -> float:
+        """Swaps of temperatures made over those tried in an epoch; NaN where there is no tempering."""
+        return float("nan")
+
     def samples(self, count: int) -> Floats:
         """States (count, n) of the model, as good as its chains are."""
         raise NotImplementedError
@@ -193,8 +198,9 @@ class Trainer:
                     norm = self._epoch()
                 judged = self.done % self.recipe.evaluate_every == 0 or self.done == self.recipe.epochs
                 found[:3, k] = norm, *self._monitors(fully)
+                found[-1, k] = self._swap_rate()
                 if judged:
-                    found[3:, k] = self._likelihoods()
+                    found[3:-1, k] = self._likelihoods()
         return {name: own[None] for name, own in zip(QUANTITIES, found, strict=True)}
 
     def _epoch(self) -> float:
@@ -325,7 +331,7 @@ class RestrictedTrainer(Trainer):
         self.betas = np.repeat(np.linspace(1, 0, rungs) if rungs > 1 else [1.0], self.ladders).astype(np.float32)
         self.chains = np.zeros((rows, n_v), np.float32), np.zeros((rows, n_h), np.float32)
         self.centres = np.zeros(n_v, np.float32), np.zeros(n_h, np.float32)
-        self.swaps = np.zeros(2, np.uint64)
+        self.swaps = np.zeros(4, np.uint64)  # a generator, swaps tried, swaps made
 
     @property
     def net(self) -> tuple[Floats32, Floats32, Floats32]:
@@ -342,7 +348,8 @@ class RestrictedTrainer(Trainer):
     def _begin(self, rng: np.random.Generator) -> None:
         self.centres[0][:] = self.data.mean(axis=0)
         self.centres[1][:] = 0 if self.spin else 0.5
-        self.swaps[:] = rng.integers(0, 2**64, 2, np.uint64)
+        self.swaps[:] = 0
+        self.swaps[:2] = rng.integers(0, 2**64, 2, np.uint64)
         visible, hidden = self.chains
         if len(visible):
             visible[:] = draw(np.resize(self.data, visible.shape), self.spin, rng)
@@ -350,6 +357,7 @@ class RestrictedTrainer(Trainer):
 
     def _learn(self, data: Floats32, order: NDArray[np.int64], rate: float) -> float:
         recipe, f = self.recipe, np.float32
+        self.swaps[2:] = 0
         if recipe.method == "exact":
             return self._learn_exactly(data, order, rate)
         W, b, c = self.velocity
@@ -368,6 +376,10 @@ class RestrictedTrainer(Trainer):
             gradient = exact_gradient(self.machine, data[order[first : first + self.recipe.batch]])
             norms.append(follow(self, gradient, rate))
         return float(np.mean(norms))
+
+    def _swap_rate(self) -> float:
+        tried, made = self.swaps[2:].tolist()
+        return made / tried if tried else float("nan")
 
     def _inputs(self, visible: Floats32) -> Floats32:
         inputs = np.empty((len(visible), self.first.sizes[1]), np.float32)

@@ -4,7 +4,7 @@
 
     /                        attributes as in other result files, and kind = "train"
     /training/X(epoch)       gradient_norm, reconstruction_error, pseudo_likelihood, log_likelihood, its _low and _high,
-                             and held_out_log_likelihood, likewise
+                             and held_out_log_likelihood, likewise, and swap_rate
     /model/                  parameters, as `machinefile` reads them
     /systems/V64H32/         attributes of the machine and of how it was trained, picture
         examples(example, visible)  samples(sample, unit)      states
@@ -51,6 +51,7 @@ TRAINING = {
     "held_out_log_likelihood": Quantity("nats", "mean log likelihood of held-out data", BRACKETED, "LL"),
     "held_out_log_likelihood_low": Quantity("nats", "its lower bound", "as of the data", "LL"),
     "held_out_log_likelihood_high": Quantity("nats", "its upper bound", "as of the data", "LL"),
+    "swap_rate": Quantity("1", "swaps of neighbouring temperatures made", "over those tried; NaN but for pt", "swaps"),
 }
 Array = NDArray[Any]
 

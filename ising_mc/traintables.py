@@ -14,6 +14,7 @@ MOST_ROWS = 12
 WIDE = 1.0  # nats between the ends of a bracket that tells little
 LEAST_RISE = 0.1  # nats: likelihoods that differ by less are much the same
 LEAST_FALL = 1.0  # nats, of the likelihood of the data, which goes up and down by itself
+FEW_SWAPS = 0.1  # of those tried; fewer let hardly a chain through
 OUT_OF_ORDER = 2.0  # times the error of log Z: ends of a bracket that only their own noise has turned round
 NOTE = (
     "note: pseudo-likelihood and reconstruction error are no safe monitors: the model that has the best of them may "
@@ -47,7 +48,8 @@ def curves_table(training: Training) -> Table:
     ranges = [] if _is_exact(training) else ["[low, high]"]
     headings = [heading for name in brackets for heading in (names[name], *ranges)]
     monitors = ("pseudo_likelihood", "reconstruction_error", "gradient_norm")
-    for heading in ("epoch", *headings, *(TRAINING[name].symbol for name in monitors)):
+    swaps = ("swap_rate",) if np.any(_known(training, "swap_rate")) else ()
+    for heading in ("epoch", *headings, *(TRAINING[name].symbol for name in (*monitors, *swaps))):
         table.add_column(escape(heading), justify="right", no_wrap=True)
     for k in rows:
         cells = [str(training["epoch"][k])]
@@ -56,7 +58,8 @@ def curves_table(training: Training) -> Table:
             cells.append(_shown(value, places))
             cells += [escape(f"[{_shown(low, places)}, {_shown(high, places)}]")] if ranges else []
         pseudo, error, norm = (float(training[name][k]) for name in monitors)
-        table.add_row(*cells, _shown(pseudo, 2), f"{error:.4f}", f"{norm:#.3g}")
+        rate = [f"{float(training[name][k]):.2f}" for name in swaps]
+        table.add_row(*cells, _shown(pseudo, 2), f"{error:.4f}", f"{norm:#.3g}", *rate)
     return table
 
 
@@ -104,6 +107,11 @@ def warnings_of(training: Training) -> list[str]:
             f"warning: {label}: at {_epochs(epoch[crossed])} the low end of the likelihood is above the high one: the "
             "chains have not mixed, so that their samples are not in equilibrium, and the low end is no bound; "
             f"{_ways_to_mix(training)} let them mix better"
+        )
+    if np.any(_known(training, "swap_rate")) and (rate := float(training["swap_rate"][-1])) < FEW_SWAPS:
+        lines.append(
+            f"warning: {label}: only {100 * rate:.1f} % of the swaps of temperatures were made in the last epoch: more "
+            "train.temperings let the chains through"
         )
     return lines + _turns(training, epoch, places)
 

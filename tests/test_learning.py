@@ -414,7 +414,7 @@ def test_exchange_keeps_the_distribution_at_each_temperature(units: str, what: s
         rng = np.random.default_rng(11)
         _, p, states = tempered_states(machine, rng)
         v, h = states[:, :3].astype(np.float32), states[:, 3:].astype(np.float32)
-        generator = rng.integers(0, 2**64, 2, np.uint64)
+        generator = np.concatenate((rng.integers(0, 2**64, 2, np.uint64), np.zeros(2, np.uint64)))
         first = v.copy()
         if what == "exchange":
             own = W, np.float32(energies) * b, np.float32(energies) * c
@@ -423,6 +423,9 @@ def test_exchange_keeps_the_distribution_at_each_temperature(units: str, what: s
             kernel.walk(v, h, (W, b, c), betas * np.float32(energies), LADDERS, 1, units == "spin",
                         scratch_of(4), generator)  # fmt: skip
         moved = float(np.mean(np.any(v != first, axis=1)))
+        assert generator[2] == LADDERS * (len(BETAS) - 1)
+        if what == "exchange":  # each swap between two different states moves both
+            assert moved * len(v) / 2 <= generator[3] <= generator[2]
         return min(p_values(np.concatenate((v, h), axis=1), p)), moved
 
     p_value, moved = after(1.0)

@@ -122,9 +122,12 @@ def test_curves_as_csv_and_json(runs: Path) -> None:
     assert (own["mean_difference"], own["covariance_difference"]) == moment_differences(training)
 
 
-def made_up(value: list[float], held: list[float], below: float = 0.01, above: float = 0.01) -> dict[str, Any]:
-    """Training with these likelihoods, an epoch each, and brackets about them."""
+def made_up(
+    value: list[float], held: list[float], below: float = 0.01, above: float = 0.01, swaps: float = np.nan
+) -> dict[str, Any]:
+    """Training with these likelihoods, an epoch each, brackets about them, and a rate of swaps."""
     found: dict[str, Any] = {"label": "V4H2", "epoch": np.arange(1, len(value) + 1)}
+    found["swap_rate"] = np.full(len(value), swaps)
     found["facts"] = {"evaluate_every": 1, "machine": "restricted", "method": "cd"}
     for name, own in (("log_likelihood", value), ("held_out_log_likelihood", held)):
         curve = np.array(own)
@@ -149,6 +152,8 @@ RISING, NONE = [-9.0, -8.0, -7.5, -7.0], [np.nan] * 4
         (made_up(RISING, NONE, above=np.nan), ["the high end", "cannot be told"]),
         (made_up(RISING, NONE, below=-0.1), ["low end of the likelihood is above the high one", "have not mixed"]),
         (made_up(RISING, NONE, below=-0.02), []),  # by chance
+        (made_up(RISING, NONE, swaps=0.05), ["only 5.0 % of the swaps", "more train.temperings"]),
+        (made_up(RISING, NONE, swaps=0.3), []),
         (made_up(NONE, NONE), ["the likelihood cannot be told, since too many hidden units"]),
     ],
 )

@@ -16,6 +16,7 @@ from ising_mc.kernels.logistic import (
     C5,
     C6,
     LANES,
+    ONE,
     RANDOM,
     SHIFT,
     ZERO,
@@ -120,7 +121,8 @@ def cost_of_turning(inputs, biases, W, which, change, spin, out):
 def exchange(visible, hidden, inputs, net, betas, ladders, generator):
     """One round of swaps between neighbouring inverse temperatures: row t * ladders + r is number t of ladder r.
 
-    inputs: (rows, n_v), those of the visible units without biases, which tell the energies.
+    inputs: (rows, n_v), those of the visible units without biases, which tell the energies;  generator: (4,), its two
+    words, then how many swaps were tried, and how many made.
     """
     _, b, c = net
     rows = len(betas)
@@ -138,8 +140,10 @@ def exchange(visible, hidden, inputs, net, betas, ladders, generator):
             for r in range(one, one + ladders):
                 other = r + ladders
                 x = (betas[r] - betas[other]) * (energies[r] - energies[other])
+                generator[2] += ONE
                 bits, a, d = next_bits(a, d)
                 if x >= 0 or np.float64(bits >> np.uint64(11)) * UNIFORM < np.exp(x):
+                    generator[3] += ONE
                     energies[r], energies[other] = energies[other], energies[r]
                     for i in range(len(b)):
                         visible[r, i], visible[other, i] = visible[other, i], visible[r, i]
