@@ -3,7 +3,8 @@
 A contender is made by a function, named "module:function", that takes the options of the contest as keywords and
 returns an object with
 
-    work(steps) -> amount of work done in so many steps (attempts, units, epochs: what the contest counts)
+    work(steps) -> amount of work done in so many steps (attempts, units, epochs: what the contest counts), or that
+                   and its seconds, where the contender knows better than the clock around it
     check() -> (value, error) of what the contest checks, from a longer run; (nan, nan) where it cannot tell
 
 It lives in a process of its own, which waits while others work: what cannot be imported, crashes or hangs costs its
@@ -223,9 +224,8 @@ def _serve(make: str, options: dict[str, Any]) -> None:
                 steps = _steps_for(contender, question["ready"])
                 answer: dict[str, Any] = {"steps": steps}
             elif "work" in question:
-                began = time.perf_counter()
-                amount = contender.work(steps)
-                answer = {"seconds": time.perf_counter() - began, "amount": amount}
+                amount, seconds = _timed(contender, steps)
+                answer = {"seconds": seconds, "amount": amount}
             else:
                 value, error = contender.check()
                 answer = {"value": float(value), "error": float(error)}
@@ -240,6 +240,14 @@ def _serve(make: str, options: dict[str, Any]) -> None:
 def _made(make: str, options: dict[str, Any]) -> Any:
     module, function = make.split(":")
     return getattr(importlib.import_module(module), function)(**options)
+
+
+def _timed(contender: Any, steps: int) -> tuple[float, float]:
+    """What was done in so many steps, and its seconds."""
+    began = time.perf_counter()
+    amount = contender.work(steps)
+    took = time.perf_counter() - began
+    return (float(amount[0]), float(amount[1])) if isinstance(amount, tuple) else (float(amount), took)
 
 
 def _steps_for(contender: Any, seconds: float) -> int:
