@@ -94,9 +94,7 @@ def mcising(L: int, T: float, dimension: int = 2, update: str = "METROPOLIS", ch
         kind = peer.LatticeType.CUBIC if dimension == 3 else peer.LatticeType.SQUARE
         shape = peer.LatticeConfig(lattice_type=kind, size=size, j1=1.0)
         algorithm = getattr(peer.Algorithm, update)
-        return peer.Simulation(
-            peer.SimulationConfig(lattice=shape, temperatures=(T,), n_sweeps=1, algorithm=algorithm)
-        )
+        return peer.Simulation(peer.SimulationConfig(lattice=shape, temperatures=(T,), n_sweeps=1, algorithm=algorithm))
 
     other = made(L)
     if update != "METROPOLIS":  # from its own random start clusters would take hours to order a large lattice
@@ -614,7 +612,7 @@ def recall(N: int, P: int) -> Simple:
         found: list[float] = []
         for _ in range(4):
             work(1)
-            s = 2.0 * unpack(sampler.state().spins)[: N, :64].T - 1
+            s = 2.0 * unpack(sampler.state().spins)[:N, :64].T - 1
             found.extend(np.abs(s @ patterns.T / N).max(axis=1))
         return of_runs(found)
 

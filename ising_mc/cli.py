@@ -164,6 +164,7 @@ def run(
     """
     from ising_mc import screen
     from ising_mc.folders import Task
+    from ising_mc.store import as_begun, is_finished
 
     if (task is None) != (tasks is None):
         fail("--task K and --tasks N go together")
@@ -174,7 +175,9 @@ def run(
         own = Task(task, tasks)
     spec, out = _load(file, output)
     _execute(ctx, spec, out, threads, time_limit, quiet, own)
-    if own:
+    if own and is_finished(out, as_begun(spec, out)):
+        click.echo(f"{out} is complete", err=True)
+    elif own:
         click.echo(f"{own} is done; when all are, `ising-mc merge {file}` makes {out}", err=True)
     elif not quiet:
         screen.show_results(out)
@@ -270,7 +273,7 @@ def merge(
     from ising_mc.schedule import merge as merge_parts
 
     spec, out = _load(file, output)
-    with nullcontext(Silent()) if quiet else screen.RunProgress(spec, out) as watcher:
+    with nullcontext(Silent()) if quiet else screen.MergeProgress(spec, out) as watcher:
         path = merge_parts(spec, out, threads or available_threads(), partial, watcher)
     if path is None:
         click.echo(f"stopped; all parts are as they were in {out}.parts, the same command merges them", err=True)
@@ -325,7 +328,8 @@ def submit(
         click.echo(f"{found.script}: tasks {cluster.ranges(found.tasks)} of {tasks} are not done")
     if dry_run and found.tasks:
         click.echo(
-            f"nothing was submitted: sbatch {found.script}, then sbatch --dependency=afterok:JOB {found.merge_script}"
+            f"nothing was submitted: sbatch {found.script}, then sbatch {' '.join(cluster.after('JOB'))} "
+            f"{found.merge_script}"
         )
         return
     if dry_run:

@@ -6,6 +6,7 @@ the user cancelled stays cancelled.  What a task has saved outlives both.
 
 import json
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -16,11 +17,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ising_mc.folders import parts_folder
+from ising_mc.folders import parts_folder, write_text
 from ising_mc.planning import task_table
 from ising_mc.results import StoreError
 from ising_mc.runspec import RunSpec
-from ising_mc.store import as_begun, progress_of
+from ising_mc.schedule import fix
+from ising_mc.store import as_begun, give_up, is_finished, progress_of
 
 NOT_DONE = 85
 MOST_RESTARTS = 100
@@ -71,31 +73,38 @@ def submit(
     queued already, and StoreError where the run file has changed.
     """
     _refuse_own(options)
-    spec = as_begun(spec, out)
-    store = progress_of(out, spec)
-    if store.has_all_of(spec):
+    if is_finished(out, as_begun(spec, out)):
         return None
     if not dry_run:
         _refuse_twice(out)
+        fix(spec, out)
+    spec = as_begun(spec, out)
+    store = progress_of(out, spec)
     missing = tuple(task.number for task in task_table(spec, store, tasks) if task.done < 1)
     base = out.name.removesuffix(".h5")
     script, merge_script, log = (out.with_name(base + end) for end in (".sbatch", ".merge.sbatch", ".log"))
-    log.mkdir(parents=True, exist_ok=True)
+    try:
+        log.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(f"cannot make {log}: {error.strerror}") from error
     if missing:
-        script.write_text(batch_script(file, spec, out, log, tasks, missing, options, max_running, max_restarts))
-    merge_script.write_text(merging_script(file, spec, out, log, options))
+        write_text(script, batch_script(file, spec, out, log, tasks, missing, options, max_running, max_restarts))
+    write_text(merge_script, merging_script(file, spec, out, log, options))
     if dry_run:
         return Submission(script, merge_script, missing)
     if shutil.which("sbatch") is None:
-        then = f"{script} on one that has it, and then {merge_script} with --dependency=afterok:JOB"
+        then = f"{script} on one that has it, and then {merge_script} with {' '.join(after('JOB'))}"
         raise ClusterError(f"there is no sbatch on this machine: submit {then if missing else merge_script}")
     job = merge_job = ""
     if missing:
-        job = _sbatch([str(script)])
+        try:
+            job = _sbatch([str(script)])
+        except ClusterError:
+            give_up(out)
+            raise
         _note(out, job, merge_job, tasks)
-    dependency = [f"--dependency=afterok:{job}", "--kill-on-invalid-dep=yes"] if job else []
     try:
-        merge_job = _sbatch([*dependency, str(merge_script)])
+        merge_job = _sbatch([*(after(job) if job else ()), str(merge_script)])
     except ClusterError as error:
         if not job:
             raise
@@ -105,11 +114,18 @@ def submit(
     return Submission(script, merge_script, missing, job, merge_job)
 
 
+def after(job: str) -> tuple[str, str]:
+    """Options of a job that waits for another one to succeed, and goes where that fails."""
+    return f"--dependency=afterok:{job}", "--kill-on-invalid-dep=yes"
+
+
 def _note(out: Path, job: str, merge_job: str, tasks: int) -> None:
     """Keep which jobs work on a run."""
-    parts = parts_folder(out)
-    parts.mkdir(parents=True, exist_ok=True)
-    (parts / "submitted.json").write_text(json.dumps({"job": job, "merge_job": merge_job, "tasks": tasks}))
+    text = json.dumps({"job": job, "merge_job": merge_job, "tasks": tasks})
+    try:
+        write_text(parts_folder(out) / "submitted.json", text)
+    except StoreError as error:
+        raise ClusterError(f"job {merge_job or job} is submitted, but {error}: scancel it, or remember it") from error
 
 
 def _refuse_own(options: Sequence[str]) -> None:
@@ -117,6 +133,8 @@ def _refuse_own(options: Sequence[str]) -> None:
     if options and not options[0].startswith("-"):
         raise ClusterError(f"{options[0]!r} is no option of sbatch: write options and their values after the run file")
     for option in options:
+        if not option.isprintable():
+            raise ClusterError(f"{option!r} holds a character that no line of a batch script can have")
         name = option.removeprefix("--").partition("=")[0]
         # sbatch takes the beginning of a name for the whole of it
         long = [own for own in OWN if own == name or (len(name) > 2 and own.startswith(name))]
@@ -134,7 +152,7 @@ def batch_script(
     at_once = f"%{max_running}" if max_running else ""
     command = shlex.join([*_command(), "run", str(file.absolute()), "-o", str(out.absolute()), "--quiet"])
     return f"""#!/bin/bash
-#SBATCH --job-name={spec.name}
+#SBATCH --job-name={_job_name(spec)}
 #SBATCH --array={ranges(missing)}{at_once}
 #SBATCH --output={_pattern(log)}/%A_%a.out
 #SBATCH --open-mode=append
@@ -170,14 +188,20 @@ exit $rc
 def merging_script(file: Path, spec: RunSpec, out: Path, log: Path, options: Sequence[str]) -> str:
     """The script of the job that makes the result file."""
     command = shlex.join([*_command(), "merge", str(file.absolute()), "-o", str(out.absolute())])
+    options = [option for option in options if option not in ("--hold", "-H")]  # it waits for the array anyway
     return f"""#!/bin/bash
-#SBATCH --job-name={spec.name}-merge
+#SBATCH --job-name={_job_name(spec)}-merge
 #SBATCH --output={_pattern(log)}/merge_%j.out
 #SBATCH --open-mode=append
 #SBATCH --requeue
 {_lines(options)}
 exec {command}
 """
+
+
+def _job_name(spec: RunSpec) -> str:
+    """The name of a run, as a directive takes it: without spaces and quotes."""
+    return re.sub(r"[^\w.+-]", "_", spec.name)
 
 
 def _command() -> list[str]:
@@ -234,12 +258,19 @@ def _refuse_twice(out: Path) -> None:
     path = parts_folder(out) / "submitted.json"
     try:
         before = json.loads(path.read_text())
+        jobs = [before["job"], before["merge_job"]]
+        if not all(isinstance(job, str) for job in jobs):
+            raise ValueError("a job id is no text")
     except FileNotFoundError:
         return
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise StoreError(f"{path} is damaged: remove it") from error
     if shutil.which("squeue") is None:
         return
-    for job in (before["job"], before["merge_job"]):
-        if job and _call(["squeue", "--noheader", "--jobs", job]).stdout.strip():
+    for job in filter(None, jobs):
+        asked = _call(["squeue", "--noheader", "--jobs", job])
+        if asked.returncode and "invalid job id" not in asked.stderr.lower():
+            said = " ".join(asked.stderr.split()) or f"exit code {asked.returncode}"
+            raise ClusterError(f"squeue does not tell whether job {job} still works on {out} ({said}): try again later")
+        if asked.stdout.strip():
             raise ClusterError(f"{out} is in the queue already, as job {job}: wait for it, or scancel {job} first")

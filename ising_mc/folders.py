@@ -1,16 +1,18 @@
 """The folder of a run that is going on: who works where, and that nobody else does.
 
-lock                held by the process that works here, or shared by all tasks that do
-tasks.json          into how many tasks the work is divided, if it is, and the temperatures that were divided
-tasks.lock          held for an instant by each task that starts
-task-00003-of-00010/    lock and segments of task 3, which writes nowhere else
-task-00003-of-00010-before-0/    the same, from before the work was divided anew
+    lock                held by the process that works here, or shared by all tasks that do
+    tasks.json          into how many tasks the work is divided, if it is, and the temperatures that were divided
+    tasks.lock          held for an instant by each task that starts
+    partial.lock        held by the process that merges what is done
+    task-00003-of-00010/    lock and segments of task 3, which writes nowhere else
+    task-00003-of-00010-before-0/    the same, from before the work was divided anew
+
+On a file system without locks it is for the user to run one process only.
 """
 
 import fcntl
 import json
 import os
-import shutil
 import socket
 from collections.abc import Sequence
 from contextlib import suppress
@@ -18,9 +20,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ising_mc.division import MOST_TASKS
 from ising_mc.resultfile import sync_and_rename
 from ising_mc.results import StoreError, first_line
 
+OWN_FILES = ("run.json", "tasks.json", "submitted.json", "tasks.lock", "partial.lock", "lock")
 TASK_FOLDERS = "task-[0-9]*-of-[0-9]*"
 
 
@@ -76,7 +80,10 @@ def _division(path: Path) -> dict[str, Any] | None:
     """How the work is divided, or None where it never was."""
     try:
         found = json.loads(path.read_text())
-        return {"tasks": int(found["tasks"]), "temperatures": list(found["temperatures"])}
+        tasks = int(found["tasks"])
+        if not 1 <= tasks <= MOST_TASKS:
+            raise ValueError(f"{tasks} tasks")
+        return {"tasks": tasks, "temperatures": list(found["temperatures"])}
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -170,13 +177,20 @@ def _set_aside(parts: Path, task: Task) -> None:
 
 
 def remove_if_idle(parts: Path) -> None:
-    """Remove the folder of a finished run, or of one that never saved anything, but not what was submitted."""
-    if any(segments(folder) for folder in folders(parts)):
-        return
-    if (parts / "submitted.json").exists():
-        (parts / "run.json").unlink(missing_ok=True)
-    else:
-        shutil.rmtree(parts, ignore_errors=True)
+    """Remove the folder of a finished run, or of one that never saved anything and was not submitted."""
+    if not any(segments(folder) for folder in folders(parts)) and not (parts / "submitted.json").exists():
+        for name in OWN_FILES:
+            (parts / name).unlink(missing_ok=True)
+        remove_folders(parts)
+
+
+def remove_folders(parts: Path) -> None:
+    """Remove the folders of tasks, and that of the run, but for what others have put there."""
+    for folder in reversed(folders(parts)):
+        with suppress(OSError):
+            for path in (*folder.glob("*.tmp"), *([folder / "lock"] if folder != parts else [])):
+                path.unlink(missing_ok=True)
+            folder.rmdir()
 
 
 def write_first(path: Path, text: str) -> None:

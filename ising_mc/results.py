@@ -184,3 +184,9 @@ def first_line(error: BaseException) -> str:
 def described(dataset: h5py.Dataset, quantity: Quantity) -> None:
     """Say what a data set holds."""
     dataset.attrs.update(units=quantity.units, long_name=quantity.long_name, definition=quantity.definition)
+
+
+def lacks(out: Path) -> str:
+    """What a partial result file lacks; empty where it is whole.  Raises StoreError where it cannot be read."""
+    with open_result(out) as file, damage_told(out):
+        return str(file["partial"].attrs["missing"]) if "partial" in file else ""

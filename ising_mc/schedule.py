@@ -4,6 +4,7 @@ Threads take units one after the other, the largest first.  A thread keeps the s
 to save, then hands them over together with the unit's state; the main thread writes what it has into one segment.
 """
 
+import os
 import queue
 import signal
 import threading
@@ -23,7 +24,7 @@ from ising_mc.annealfile import write_annealing
 from ising_mc.boltzmannfile import write_machine, write_machine_annealing
 from ising_mc.boltzmannspec import MachineSpec
 from ising_mc.division import divide
-from ising_mc.folders import Task
+from ising_mc.folders import Task, hold
 from ising_mc.isingspec import SamplingSpec
 from ising_mc.kernels._jit import one_compiles
 from ising_mc.observables import PointResults, analyse
@@ -35,7 +36,7 @@ from ising_mc.results import StoreError
 from ising_mc.run import Stretch, advance, try_out, units_of
 from ising_mc.runspec import RunSpec
 from ising_mc.segments import Commit
-from ising_mc.store import Store, as_begun, is_finished, progress_of, with_its_ladder
+from ising_mc.store import Store, as_begun, begin, begin_anew, is_finished, progress_of, with_its_ladder
 from ising_mc.trainfile import write_training
 from ising_mc.unit import Unit
 from ising_mc.words import Series
@@ -312,7 +313,7 @@ def execute(
             return True
     if not out.exists():
         try_out(own, spec, spec.seed or 0)
-    with Store.open(out, spec, lambda: randbelow(LARGEST_SEED + 1), task) as store:
+    with Store.open(out, spec, _draw_seed, task) as store:
         if store.has_all_of(spec):
             if not task:
                 store.remove_parts()
@@ -329,14 +330,31 @@ def execute(
             except _StoppedError:
                 return False
         store.remove_parts()
+        partial_file(out).unlink(missing_ok=True)
     return True
 
 
 def _prepare(spec: RunSpec, out: Path) -> tuple[RunSpec, list[Unit]]:
     """A run with its temperatures, and its units; refuse what cannot be done before anything is written."""
     if isinstance(spec, SamplingSpec) and spec.places_its_ladder:
-        spec = with_its_ladder(spec, out) or place_temperatures(spec)
+        if with_its_ladder(spec, out) is None:  # of tasks that start at once the first one places it for all
+            placed = place_temperatures(spec if spec.seed is not None else replace(spec, seed=_draw_seed()))
+            units_of(placed)
+            begin(out, placed, _draw_seed)
+        spec = as_begun(spec, out)
     return spec, units_of(spec)
+
+
+def fix(spec: RunSpec, out: Path) -> None:
+    """Write down what a run is before it is submitted: jobs that start later then refuse another one.
+
+    Raises StoreError where it has begun as another run, or nothing can be written.
+    """
+    begin_anew(out, _prepare(spec, out)[0], _draw_seed)
+
+
+def _draw_seed() -> int:
+    return randbelow(LARGEST_SEED + 1)
 
 
 def merge(
@@ -355,8 +373,8 @@ def merge(
         missing = _missing(spec, units, store)
         if missing and not store.has_all_of(spec):
             return _merge_partially(spec, units, missing, store, threads, watcher)
-    spec, units = _prepare(spec, out)
-    with Store.open(out, spec, lambda: randbelow(LARGEST_SEED + 1)) as store:
+    spec, units = as_begun(spec, out), units_of(as_begun(spec, out))
+    with Store.open(out, spec, _draw_seed, begins=False) as store:
         if not store.has_all_of(spec):
             missing = _missing(spec, units, store)
             if missing:
@@ -381,7 +399,18 @@ def _merge_partially(
     if not own:
         raise StoreError(f"{store.out} has neither a system nor a temperature that is done: nothing to merge as yet")
     facts = {"missing": _named(missing, len(units)), "units": len(own), "of": len(units)}
-    return target if _merge_into(target, part, own, store, threads, watcher, {"partial": facts}) else None
+    path = store.parts / "partial.lock"
+    try:
+        lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    except OSError as error:
+        raise StoreError(f"cannot write {path}: {error.strerror}") from error
+    try:
+        hold(lock, path, f"merge --partial of {store.out}")
+        done = _merge_into(target, part, own, store, threads, watcher, {"partial": facts})
+        path.unlink(missing_ok=True)
+    finally:
+        os.close(lock)
+    return target if done else None
 
 
 def _merge_into(

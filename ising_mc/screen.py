@@ -24,7 +24,7 @@ from ising_mc.observables import NO, QUANTITIES
 from ising_mc.planning import Division, Plan, SystemProgress, TaskProgress
 from ising_mc.reader import LARGEST, LARGEST_SIDE, TEMPERATURE_RANGE
 from ising_mc.recallfile import kind_of, read_recalls
-from ising_mc.results import SystemResults, read_results
+from ising_mc.results import SystemResults, lacks, read_results
 from ising_mc.runspec import RunSpec
 from ising_mc.statistics import format_value
 from ising_mc.store import Store
@@ -132,6 +132,21 @@ class RunProgress:
         self.console.print(line, soft_wrap=True, markup=False)
 
 
+class MergeProgress(RunProgress):
+    """Shows how a merge goes on."""
+
+    def began(self, units: Sequence[Unit], store: Store, threads: int) -> None:
+        """Say what is merged."""
+        labels = _named(list(dict.fromkeys(unit.system.label for unit in units)))
+        self._say(f"{labels}: {len(units)} unit(s) of work are merged, {threads} thread(s)")
+
+    def analysing(self, points: int) -> Callable[[], None]:
+        """Show the bar."""
+        self._bar.remove_task(self._task)
+        task = self._bar.add_task("results", total=points, rate="")
+        return lambda: self._bar.advance(task)
+
+
 def choice_lines(units: Sequence[Unit]) -> list[str]:
     """Which algorithm was chosen where, and why; warnings after it."""
     where: dict[tuple[str, str], list[float]] = {}
@@ -164,6 +179,9 @@ def show_results(out: Path, form: str = "table") -> None:
     Raises StoreError where the file cannot be read.
     """
     kind = kind_of(out)
+    lacking = lacks(out)
+    if lacking:
+        print(f"warning: {out} is partial, it lacks {lacking}", file=sys.stderr if form != "table" else sys.stdout)
     if kind == "anneal":
         _show_annealing(read_annealing(out), form)
         return

@@ -13,9 +13,8 @@ and state commit together.  The result file is made from the segments, again by 
 
 import json
 import os
-import shutil
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -112,10 +111,13 @@ class Store:
 
     @staticmethod
     @contextmanager
-    def open(out: Path, spec: RunSpec, draw_seed: Callable[[], int], task: Task | None = None) -> Iterator["Store"]:
+    def open(
+        out: Path, spec: RunSpec, draw_seed: Callable[[], int], task: Task | None = None, begins: bool = True
+    ) -> Iterator["Store"]:  # fmt: skip
         """Lock the files of a run, read how far it got, and take its seed from there (else the file's, else drawn).
 
         task: which of several, that work on it at the same time; it reads what it may go on from, and its own segments.
+        begins: whether the run may begin, or go on to more sweeps; else it is only read.
         Raises StoreError where another process works on it, where a file is damaged or foreign, or where the run
         file has changed in more than sweeps and temperatures.
         """
@@ -133,7 +135,7 @@ class Store:
             if task:
                 locks.append(join(parts, task, spec.temperatures, out))
             try:
-                yield Store._read(out, spec, draw_seed, task)
+                yield Store._read(out, spec, draw_seed, task) if begins else progress_of(out, spec)
             finally:
                 if not task:
                     remove_if_idle(parts)
@@ -143,26 +145,10 @@ class Store:
 
     @staticmethod
     def _read(out: Path, spec: RunSpec, draw_seed: Callable[[], int], task: Task | None) -> "Store":
-        header = read_header(out)
-        seed = spec.seed
-        if header is not None:
-            _refuse_changes(out, header, spec)
-            seed = header["seed"]
-        header = {
-            "schema_version": SCHEMA_VERSION,
-            "sampler_version": SAMPLER_VERSION,
-            "identity": spec.identity(),
-            "seed": draw_seed() if seed is None else seed,
-            "sweeps": spec.sweeps,
-            "temperatures": list(spec.temperatures),
-        }
-        path = parts_folder(out) / "run.json"
-        write_first(path, json.dumps(header, indent=1))
-        found = read_header(out)  # of tasks that start at once one is the first, and its seed is that of all
-        if found is None:
-            raise StoreError(f"{path} went away: another process removed it")
-        _refuse_changes(out, found, spec)
-        header["seed"] = found["seed"]
+        if task is None:
+            _forget_if_empty(out, spec)
+        found = begin(out, spec, draw_seed)
+        path, header = parts_folder(out) / "run.json", _header(spec, found["seed"])
         if json.dumps(found) != json.dumps(header):  # sweeps or temperatures have grown
             write_text(path, json.dumps(header, indent=1))
         store = Store(out, header, task)
@@ -300,7 +286,8 @@ class Store:
         if first != known.done:
             raise StoreError(
                 f"{self.parts} lacks a segment before {path.relative_to(self.parts)}: {key} goes on at sweep {first}, "
-                f"but only {known.done} are there; put the missing segment back"
+                f"but only {known.done} are there; put the missing segment back, or move {path.name} and all later "
+                f"ones of {path.parent} away, whose sweeps are then done again"
             )
         known.done = done
         known.pieces.append(lambda part: read_series(path, key, part))
@@ -333,8 +320,6 @@ class Store:
         for folder in folders(self.parts):
             for segment in segments(folder):
                 segment.unlink()
-            if folder != self.parts:
-                shutil.rmtree(folder, ignore_errors=True)
         for name in ("run.json", "tasks.json", "submitted.json"):
             (self.parts / name).unlink(missing_ok=True)
 
@@ -391,6 +376,88 @@ def read_header(out: Path) -> dict[str, Any] | None:
             if file.attrs.get("kind") in ("anneal", "train")
             else [float(T) for T in system["temperature"]],
         }
+
+
+def _header(spec: RunSpec, seed: int) -> dict[str, Any]:
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "sampler_version": SAMPLER_VERSION,
+        "identity": spec.identity(),
+        "seed": seed,
+        "sweeps": spec.sweeps,
+        "temperatures": list(spec.temperatures),
+    }
+
+
+def begin(out: Path, spec: RunSpec, draw_seed: Callable[[], int]) -> dict[str, Any]:
+    """Write down what a run is, unless that has been done: the header that is there.
+
+    Of processes that begin at once one is the first, and its seed is that of all.  Raises StoreError where nothing can
+    be written, and where the run that is there is another one.
+    """
+    parts, found = parts_folder(out), read_header(out)
+    if found is None or not (parts / "run.json").exists():
+        seed = found["seed"] if found else spec.seed
+        header = _header(spec, draw_seed() if seed is None else seed)
+        if found is not None:
+            _refuse_changes(out, found, spec)
+        try:
+            parts.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreError(f"cannot write next to {out}: {error.strerror}") from error
+        write_first(parts / "run.json", json.dumps(header, indent=1))
+        found = read_header(out)
+        if found is None:
+            raise StoreError(f"{parts / 'run.json'} went away: another process removed it")
+    _refuse_changes(out, found, spec)
+    return found
+
+
+def begin_anew(out: Path, spec: RunSpec, draw_seed: Callable[[], int]) -> None:
+    """Write down what a run is before any process works on it, as `begin` does; another run that is empty goes."""
+    with _alone(out) as alone:
+        if alone:
+            _forget_if_empty(out, spec)
+        begin(out, spec, draw_seed)
+
+
+def give_up(out: Path) -> None:
+    """Undo `begin_anew`, where nothing came of it."""
+    with _alone(out) as alone:
+        if alone:
+            remove_if_idle(parts_folder(out))
+
+
+@contextmanager
+def _alone(out: Path) -> Iterator[bool]:
+    """Hold the lock of a run: whether nobody works on it."""
+    parts = parts_folder(out)
+    try:
+        parts.mkdir(parents=True, exist_ok=True)
+        lock = os.open(parts / "lock", os.O_RDWR | os.O_CREAT, 0o666)
+    except OSError as error:
+        raise StoreError(f"cannot write next to {out}: {error.strerror}") from error
+    try:
+        alone = False
+        with suppress(StoreError):
+            hold(lock, parts / "lock", str(out))
+            alone = True
+        yield alone
+    finally:
+        os.close(lock)
+
+
+def _forget_if_empty(out: Path, spec: RunSpec) -> None:
+    """Forget another run that has not sampled anything: its run file may change.  For the holder of the lock."""
+    header, parts = read_header(out), parts_folder(out)
+    if header is None or out.exists() or any(segments(folder) for folder in folders(parts)):
+        return
+    if isinstance(spec, SamplingSpec) and spec.places_its_ladder:
+        return  # its temperatures are those of the run that is there
+    try:
+        _refuse_changes(out, header, spec)
+    except StoreError:
+        (parts / "run.json").unlink(missing_ok=True)
 
 
 def with_its_ladder(spec: SamplingSpec, out: Path) -> SamplingSpec | None:

@@ -597,9 +597,9 @@ def test_a_merge_that_is_stopped(
     path, out = done
     before = files(parts(out))
     send = (
-        "import os, ising_mc.screen as s\nold = s.RunProgress.analysing\n"
+        "import os, ising_mc.screen as s\nold = s.MergeProgress.analysing\n"
         f"def analysing(*a):\n    os.kill(os.getpid(), {number})\n    return old(*a)\n"
-        "s.RunProgress.analysing = analysing"
+        "s.MergeProgress.analysing = analysing"
     )
     code, stderr = finish(launch("merge", path, "-o", out, program=send))
     assert code == SAVED, stderr
@@ -726,7 +726,12 @@ def test_a_part_is_merged_and_marked(case: str, references: Callable[[str], Data
     assert cli("merge", path, "-o", out, "--partial", "--quiet").exit_code == 0
     assert datasets(target) == own
     assert again
-    assert cli("results", target).exit_code == 0
+    shown = cli("results", target)
+    assert shown.exit_code == 0
+    assert "is partial, it lacks" in shown.stdout.splitlines()[0]
+    as_json = cli("results", target, "--json")
+    assert json.loads(as_json.stdout)
+    assert "is partial" in as_json.stderr
     run_all(path, out, len(units))
     assert_same(merged(path, out, "--partial"), reference)
     assert not target.exists()
@@ -918,7 +923,8 @@ def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "sbatch": 'n=$(cat "$0.count" 2>/dev/null || echo 17); '
         'case " $* " in *"$(cat "$0.refuse" 2>/dev/null || echo never)"*) '
         'echo "sbatch: error: invalid partition" >&2; exit 1;; esac; echo "$n;main"; echo $((n + 1)) > "$0.count"',
-        "squeue": 'cat "$0.queued" 2>/dev/null',
+        "squeue": 'cat "$0.queued" 2>/dev/null || { cat "$0.says" 2>/dev/null || echo "slurm_load_jobs error: '
+        'Invalid job id specified"; exit 1; } >&2',
         "scontrol": "exit 1",
     }
     for name, text in programs.items():
@@ -996,8 +1002,61 @@ def test_sbatch_refuses(fake: Path, tmp_path: Path) -> None:
     assert_refused(result, "job array 17 is submitted", "invalid partition", "ising-mc merge")
     (fake / "squeue.queued").write_text("17 main\n")
     assert_refused(cli("submit", path, "-o", out, "--tasks", 3), "in the queue already, as job 17")
-    (parts(out) / "submitted.json").write_text("{")
-    assert_refused(cli("submit", path, "-o", out, "--tasks", 3), "submitted.json", "damaged")
+    (fake / "squeue.queued").unlink()
+    (fake / "squeue.says").write_text("slurm_load_jobs error: Socket timed out")
+    result = cli("submit", path, "-o", out, "--tasks", 3)
+    assert_refused(result, "does not tell whether job 17 still works", "Socket timed out")
+    for text in ("{", "{}", "[]", '{"job": 5, "merge_job": ""}', '{"job": "x", "merge_job": 1}'):
+        (parts(out) / "submitted.json").write_text(text)
+        assert_refused(cli("submit", path, "-o", out, "--tasks", 3), "submitted.json", "damaged")
+
+
+def test_a_job_does_what_was_submitted(fake: Path, tmp_path: Path) -> None:
+    """A run file that is edited while its jobs wait is refused, until nothing of them is left."""
+    path, out = write(tmp_path, toml(ISING)), tmp_path / "run.h5"
+    (fake / "squeue.queued").write_text("17 main\n")
+    assert cli("submit", path, "-o", out, "--tasks", 3).exit_code == 0
+    write(tmp_path, toml(ISING, grid__replicas="4"))
+    for command in (("run", path, "-o", out, "--task", 0, "--tasks", 3), ("merge", path, "-o", out)):
+        assert_refused(cli(*command), "belongs to another run")
+    (fake / "squeue.queued").unlink()
+    assert cli("submit", path, "-o", out, "--tasks", 3).exit_code == 0  # nothing was sampled
+    run_all(path, out, 3)
+    merged(path, out)
+
+
+def test_what_cannot_be_noted_is_told(fake: Path, tmp_path: Path) -> None:
+    path, out = write(tmp_path, toml(ISING)), tmp_path / "run.h5"
+    parts(out).mkdir()
+    parts(out).joinpath("submitted.json").mkdir()  # nobody can write it
+    result = cli("submit", path, "-o", out, "--tasks", 3)
+    assert_refused(result, "submitted.json")
+    assert "is submitted" in result.stderr or not calls(fake, "sbatch")
+
+
+def test_lines_of_the_scripts(fake: Path, tmp_path: Path) -> None:
+    path, out = write(tmp_path, toml(ISING, run__name="\"my 'own' run\"")), tmp_path / "run.h5"
+    assert cli("submit", path, "-o", out, "--tasks", 3, "--hold", "-H").exit_code == 0
+    text, merging = ((tmp_path / name).read_text() for name in ("run.sbatch", "run.merge.sbatch"))
+    assert "#SBATCH --job-name=my__own__run\n" in text
+    assert "#SBATCH --hold\n#SBATCH -H\n" in text
+    assert "hold" not in merging
+    assert "-H" not in merging
+    result = cli("submit", path, "-o", out, "--tasks", 3, "--comment=a\ntouch x")
+    assert_refused(result, "holds a character that no line of a batch script can have")
+
+
+def test_scripts_on_a_full_disk(fake: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, out = write(tmp_path, toml(ISING)), tmp_path / "run.h5"
+    (tmp_path / "run.sbatch").write_text("as it was")
+
+    def no_room(partial: Path, path: Path) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("ising_mc.folders.sync_and_rename", no_room)
+    result = cli("submit", path, "-o", out, "--tasks", 3, "--dry-run")
+    assert_refused(result, str(tmp_path / "run.sbatch"), "No space left")
+    assert (tmp_path / "run.sbatch").read_text() == "as it was"
 
 
 def test_no_sbatch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -1093,6 +1152,35 @@ def test_the_script_runs_a_task(fake: Path, references: Callable[[str], Data], t
 
 
 # -- as functions ----------------------------------------------------------------------------------------------------
+
+
+def test_a_merge_that_fails_changes_nothing(done: tuple[Path, Path], references: Callable[[str], Data]) -> None:
+    path, out = done
+    before = files(parts(out))
+    more = write(path.parent, toml(ISING, schedule__sweeps="400"), "more.toml")
+    assert_refused(cli("merge", more, "-o", out), "lacks")
+    hotter = write(path.parent, toml(ISING, grid__temperatures="[2.0, 2.25, 2.5]"), "hotter.toml")
+    assert_refused(cli("merge", hotter, "-o", out), "lacks")
+    assert files(parts(out)) == before
+    assert_same(merged(path, out), references("ising"))
+
+
+def test_parts_that_others_put_there_stay(done: tuple[Path, Path]) -> None:
+    path, out = done
+    for own in (parts(out) / "notes.txt", task_folder(out, 0, 3) / "kept.h5"):
+        own.write_text("mine")
+    merged(path, out)
+    left = {name for name in files(parts(out)) if "mine" in files(parts(out))[name].decode()}
+    assert {Path(name).name for name in left} == {"notes.txt", "kept.h5"}
+
+
+def test_a_placed_ladder_is_that_of_the_recorded_seed(tmp_path: Path) -> None:
+    few = {"schedule__sweeps": "20", "lattice__size": "[4]"}
+    first = complete(tmp_path, toml(KINDS["placed ladder"], run__seed=None, **few), "first")
+    with h5py.File(first) as file:
+        seed = int(file.attrs["seed"])
+    again = complete(tmp_path, toml(KINDS["placed ladder"], run__seed=str(seed), **few), "again")
+    assert_same(again, datasets(first))
 
 
 def test_merging_from_python(done: tuple[Path, Path], references: Callable[[str], Data]) -> None:
