@@ -138,10 +138,10 @@ def peapods(L: int, T: float, dimension: int = 2, check_size: int = 16) -> Simpl
         return float(steps) * L**dimension
 
     def check() -> tuple[float, float]:
-        found = []
-        for _ in range(16):
-            small = peer.Ising((check_size,) * dimension, "ferro", np.array([T]), n_replicas=1)
-            small.sample(12000, warmup_ratio=0.25, sequential=True)
+        small, found = peer.Ising((check_size,) * dimension, "ferro", np.array([T]), n_replicas=1), []
+        small.sample(5000, warmup_ratio=0.0, sequential=True)
+        for _ in range(32):  # one after the other: two new ones would be the same run twice
+            small.sample(4000, warmup_ratio=0.1, sequential=True)
             found.append(-float(small.energies_avg[0]))  # its energies have the other sign
         return of_runs(found)
 
@@ -240,9 +240,11 @@ def pyalps(L: int, T: float, check_size: int = 16) -> Simple:
             (data,) = peer.loadMeasurements(peer.getResultFiles(prefix=str(Path(name) / "parm")), "Energy")
             return [float(data[0].y[0].mean), float(data[0].y[0].error)]
 
+    sweeps = 2 * 10**7 // L**2  # of a step; each is a program of its own, whose start then does not count for much
+
     def work(steps: int) -> float:
-        run(L, 0, steps)
-        return float(steps) * L**2
+        run(L, 0, steps * sweeps)
+        return float(steps) * sweeps * L**2
 
     def check() -> tuple[float, float]:
         value, error = run(check_size, 5000, 100000)
@@ -262,12 +264,11 @@ def checkerboard(L: int, T: float, check_size: int = 16) -> Simple:
         for _ in range(steps):
             for colour in range(2):
                 for i in range(n):
-                    up, down = s[(i - 1) % n], s[(i + 1) % n]
+                    row, up, down = s[i], s[i - 1], s[i + 1 - n]  # negative indices count from the end
                     for j in range((i + colour) % 2, n, 2):
-                        around = up[j] + down[j] + s[i, (j - 1) % n] + s[i, (j + 1) % n]
-                        cost = s[i, j] * around
+                        cost = row[j] * (up[j] + down[j] + row[j - 1] + row[j + 1 - n])
                         if cost <= 0 or np.random.random() < chances[cost]:
-                            s[i, j] = -s[i, j]
+                            row[j] = -row[j]
 
     chances = np.exp(-2 * np.arange(5) / T)
 

@@ -19,6 +19,7 @@ MEMORY_SHARE = 0.5  # of the available memory, the most that reading may take
 TEXT_BYTES = 5  # of memory that reading a byte of text takes
 COMPRESSED = (".gz", ".bz2", ".xz")
 NAMES_SHOWN = 20
+INSIDE_NPZ = re.compile(r"(.+\.npz):(.+)", re.DOTALL | re.IGNORECASE)
 INSIDE_HDF5 = re.compile(r"(.+\.(?:h5|hdf5))(?::(.*))?", re.DOTALL | re.IGNORECASE)
 Array = NDArray[Any]
 
@@ -70,6 +71,12 @@ def read_binary(name: str) -> dict[str, Any] | None:
     inside = INSIDE_HDF5.fullmatch(name)
     if inside:
         return {"": _hdf5(name, inside[1], inside[2])}
+    if inside := INSIDE_NPZ.fullmatch(name):
+        _size(inside[1])
+        content = _npz(inside[1])
+        if inside[2] not in content:
+            raise DataFileError(f"{inside[1]} has no array '{inside[2]}'; it holds {_listed(list(content))}")
+        return {"": content[inside[2]]}
     size = _size(name)
     ending = Path(name).suffix.lower()
     if ending in COMPRESSED:

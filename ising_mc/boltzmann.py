@@ -130,6 +130,13 @@ class Realization:
         return values
 
 
+def parameter_bytes(system: MachineSystem) -> int:
+    """Bytes of the parameters of a machine in a file: float64, of a general one the whole matrix."""
+    n = sum(system.sizes)
+    pairs = n * n if system.kind == "general" else sum(a * b for a, b in pairwise(system.sizes))
+    return 8 * (pairs + n)
+
+
 @lru_cache(KEPT)
 def realize(system: MachineSystem, seed: int) -> Realization:
     """Draw or take the parameters of a machine; the same ones whenever and wherever it is asked for.

@@ -229,6 +229,8 @@ def read_system(reader: Reader, sizes_from_data: Callable[[], int] | None = None
         raise SpecError(f"machine.scale, the standard deviation of random weights, must not be negative, not {scale:g}")
     given = reader.get("machine.weights", None)
     if given is not None:
+        if sizes_from_data and "hidden" in reader.tables["machine"] and "visible" not in reader.tables["machine"]:
+            reader.tables["machine"]["visible"] = sizes_from_data()
         for key in ("graph", "one_based", "scale"):
             if reader.get(f"machine.{key}", None) is not None:
                 raise SpecError(f"machine.{key} has no meaning beside machine.weights, which holds the machine itself")

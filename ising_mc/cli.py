@@ -30,7 +30,7 @@ class OneSentenceGroup(click.Group):
         except KeyboardInterrupt:
             fail("interrupted; what was saved before is safe, run again to go on", code=130)
         except MemoryError:
-            fail("not enough memory; `ising-mc plan` tells how much a run needs")
+            fail("not enough memory: fewer units, chains or threads need less; `ising-mc plan` tells how much")
         except BrokenPipeError:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         except OSError as error:

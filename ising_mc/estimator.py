@@ -167,7 +167,8 @@ class RBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
     def _learn(self, data: Floats32, epochs: int, goes_on: bool) -> Self:
         """Learn for some epochs, from the start or from where learning is."""
         began = time.perf_counter()
-        recipe = self._recipe(len(data), epochs)
+        examples: int = self._examples if goes_on else len(data)  # the first data tell how many chains there are
+        recipe = self._recipe(len(data), epochs, examples)
         if goes_on:
             trainer = _trainer(self.machine_, recipe, data, draw_biases=False)
             trainer.start(self._seed, trainer.first.label, 0.0, LEARNING_WORD, "")
@@ -185,7 +186,7 @@ class RBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
             except DivergedError as error:
                 raise DivergedError(
                     f"learning diverged in epoch {trainer.done + 1}: a weight or bias is beyond "
-                    f"{learning.MOST_WEIGHT:g}; lower learning_rate or momentum, or raise l2"
+                    f"{learning.MOST_WEIGHT:g}; lower learning_rate, momentum or l2"
                 ) from error
             for name in HISTORY:
                 told[name].append(float(found[name][0, 0]))
@@ -197,6 +198,7 @@ class RBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
         self._seed = seed
         self._state = trainer.state()
         self._rows = rows + len(data)
+        self._examples = examples
         self._means = (rows * means + data.sum(axis=0, dtype=np.float64)) / self._rows
         self._rng = _generator(seed, trainer.first.label, streams.UPDATES, DRAWING_WORD)
         self._n_features_out = self.n_components
@@ -204,14 +206,14 @@ class RBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
         self.machine_ = trainer.machine
         return self
 
-    def _recipe(self, examples: int, epochs: int) -> Recipe:
+    def _recipe(self, examples: int, epochs: int, first: int) -> Recipe:
         tells = self.verbose > 1
         return Recipe(
             method=self.method,
             steps=int(self.steps),
             epochs=epochs if tells else 0,  # the last one, which would have its likelihood estimated
             batch=min(int(self.batch_size), examples),
-            chains=int(self.n_chains or self.batch_size),
+            chains=int(self.n_chains or min(self.batch_size, first)),
             rate=float(self.learning_rate),
             decay=float(self.decay),
             momentum=float(self.momentum),
@@ -398,6 +400,9 @@ def _check_parameters(own: RBM) -> None:
         if not good or (name == "momentum" and number >= 1):
             wanted = "a positive number" if positive else f"at least 0{' and below 1' * (name == 'momentum')}"
             raise ValueError(f"{name} must be {wanted}, not {value!r}")
+    for name in ("centred", "clip"):
+        if not isinstance(getattr(own, name), (bool, np.bool_)):
+            raise ValueError(f"{name} must be True or False, not {getattr(own, name)!r}")
     for name, choices in CHOICES.items():
         if getattr(own, name) not in choices:
             raise ValueError(f"{name} must be one of {', '.join(choices)}, not {getattr(own, name)!r}")

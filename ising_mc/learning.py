@@ -108,6 +108,9 @@ class Trainer:
         self.is_binary = all(bool(np.isin(own, (machine.low, 1)).all()) for own in (data, held_out))
         if draw_biases and recipe.start == "base_rate":
             machine = with_base_rates(machine, data)
+        largest = max((float(np.abs(own).max(initial=0)) for own in (*machine.weights, *machine.biases)), default=0.0)
+        if largest >= MOST_WEIGHT:
+            raise ValueError(f"learning cannot begin with a weight or bias of {largest:g}: at most {MOST_WEIGHT:g}")
         self.first = machine
         self.base = base_rates(data, self.spin)
         self.parameters = [own.astype(np.float32) for own in (*machine.weights, *machine.biases)]
@@ -218,7 +221,7 @@ class Trainer:
         if not largest < MOST_WEIGHT:
             raise DivergedError(
                 f"learning diverged in epoch {self.done + 1}: a weight or bias is beyond {MOST_WEIGHT:g}; what was "
-                "saved before is kept; lower train.rate or train.momentum, or raise train.l2"
+                "saved before is kept; lower train.rate, train.momentum or train.l2"
             )
 
     @property

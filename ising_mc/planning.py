@@ -8,6 +8,7 @@ from math import nan
 from pathlib import Path
 from typing import Any
 
+from ising_mc.boltzmann import MachineSystem, parameter_bytes
 from ising_mc.division import divide
 from ising_mc.folders import Task, divided_into
 from ising_mc.run import units_of, visits
@@ -37,7 +38,8 @@ class SystemPlan:
     seconds: float  # of one thread
     memory: int  # bytes a thread
     disk: int  # bytes of time series, before compression
-    state: int  # bytes of the spins of one unit
+    state: int  # bytes of the state of one unit
+    model: int = 0  # bytes of the parameters of a machine, which the result file has once
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,7 @@ class Plan:
     @property
     def disk(self) -> int:
         """Bytes on disk at most: segments, with a state each time a unit is saved, and the result file beside them."""
-        final = self.series + sum(system.state * system.units for system in self.systems)
+        final = self.series + sum(system.state * system.units + system.model for system in self.systems)
         saves = 2 * self.threads * self.seconds / self.checkpoint_seconds
         return 2 * final + int(saves * max(system.state for system in self.systems))
 
@@ -113,6 +115,7 @@ def _plan_system(spec: RunSpec, system: Any, units: list[Unit], samples: int) ->
         units[0].memory_needed(),
         samples * len(units) * spec.records * record,
         state,
+        parameter_bytes(system) if isinstance(system, MachineSystem) else 0,
     )
 
 
@@ -138,7 +141,7 @@ def _pilot(unit: Unit, spec: RunSpec) -> _Pilot:
         series = sampler.record(spec.records, every)
         seconds = (time.perf_counter() - began) / spec.sweeps
         record = sum(values.nbytes for values in series.values()) // spec.records
-        return _Pilot(seconds, visits(sampler) / spec.sweeps, record, sampler.state().spins.nbytes)
+        return _Pilot(seconds, visits(sampler) / spec.sweeps, record, sampler.state().nbytes)
     sampler.sweep(PILOT_SWEEPS)  # a Wolff sampler learns here how many clusters make a sweep
     series = sampler.record(1, 1)
     records, began = 1, time.perf_counter()
@@ -153,7 +156,7 @@ def _pilot(unit: Unit, spec: RunSpec) -> _Pilot:
         records, began = 2 * records, time.perf_counter()
     share = unit.replicas / unit.full_word
     record = int(sum(values.nbytes for values in series.values()) * share)
-    return _Pilot(seconds / (records * every), unit.attempts_per_sweep, record, sampler.state().spins.nbytes)
+    return _Pilot(seconds / (records * every), unit.attempts_per_sweep, record, sampler.state().nbytes)
 
 
 @dataclass(frozen=True)

@@ -198,8 +198,9 @@ def compare_replicas(series: ArrayLike, parts: int = 4) -> Agreement:
     means = x[:, : parts * length].reshape(replicas, parts, length).mean(axis=2)
     between = parts * means.mean(axis=1).var(ddof=1)
     within = means.var(axis=1, ddof=1).mean()
-    if within == 0.0:
-        return Agreement(nan, nan) if between == 0.0 else Agreement(inf, 0.0)
+    rounding = (8 * np.finfo(float).eps * np.abs(x).max()) ** 2  # a mean of equal values need not be their value
+    if within <= rounding:
+        return Agreement(nan, nan) if between <= parts * rounding else Agreement(inf, 0.0)
     ratio = float(between / within)
     return Agreement(sqrt(ratio), float(fdtrc(replicas - 1, replicas * (parts - 1), ratio)))
 

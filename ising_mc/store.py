@@ -34,6 +34,7 @@ from ising_mc.folders import (
     write_text,
 )
 from ising_mc.isingspec import SamplingSpec
+from ising_mc.reader import cut
 from ising_mc.results import (
     SCHEMA_VERSION,
     StoreError,
@@ -58,6 +59,7 @@ from ising_mc.streams import SAMPLER_VERSION
 from ising_mc.words import LANES, Series, State
 
 SAME = ("schema_version", "sampler_version", "identity", "seed")  # in all segments of a run
+MOST_CHANGES = 4  # told in one sentence
 HEADER = {  # what run.json holds
     "schema_version": int,
     "sampler_version": int,
@@ -517,11 +519,14 @@ def _refuse_changes(out: Path, header: dict[str, Any], spec: RunSpec) -> None:
                 "that version, or choose another -o"
             )
     old, new = header["identity"], spec.identity()
-    changes = [f"{key} was {old.get(key)!r}, is {new[key]!r}" for key in new if old.get(key) != new[key]]
+    changes = [f"{key} was {cut(old.get(key))}, is {cut(new[key])}" for key in new if old.get(key) != new[key]]
+    if len(changes) > MOST_CHANGES:
+        changes = [*changes[:MOST_CHANGES], f"and {len(changes) - MOST_CHANGES} more"]
     if spec.seed is not None and spec.seed != header["seed"]:
         changes.append(f"run.seed was {header['seed']}, is {spec.seed}")
     if spec.sweeps < header["sweeps"]:
-        changes.append(f"schedule.sweeps was {header['sweeps']}, is {spec.sweeps}, but can only grow")
+        key = "train.epochs" if spec.kind == "train" else "schedule.sweeps"
+        changes.append(f"{key} was {header['sweeps']}, is {spec.sweeps}, but can only grow")
     gone = [T for T in header["temperatures"] if T not in spec.temperatures]
     if gone:
         changes.append(f"grid.temperatures no longer holds {', '.join(map(str, gone))}")

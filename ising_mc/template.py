@@ -217,7 +217,7 @@ scale = 0.01                       # standard deviation of the first weights
 # weights = "trained.h5"           # begin with these
 
 [train]
-data = "data.npy"                  # (examples, units) or (examples, height, width); .npy .npz .h5:dataset .csv
+data = "data.npy"                  # (examples, units) or (examples, height, width); .npy, .npz:array, .h5:dataset, .csv
 # threshold = 0.5                  # larger values are on; left out: values from 0 to 1 are probabilities
 held_out = 0.1                     # share of the examples that only the likelihood is told of
 method = "pcd"                     # exact (small machines) | cd | pcd | pt (chains at several temperatures)

@@ -14,6 +14,7 @@ MOST_ROWS = 12
 WIDE = 1.0  # nats between the ends of a bracket that tells little
 LEAST_RISE = 0.1  # nats: likelihoods that differ by less are much the same
 LEAST_FALL = 1.0  # nats, of the likelihood of the data, which goes up and down by itself
+CROSSED = "*"
 FEW_SWAPS = 0.1  # of those tried; fewer let hardly a chain through
 OUT_OF_ORDER = 2.0  # times the error of log Z: ends of a bracket that only their own noise has turned round
 NOTE = (
@@ -55,8 +56,10 @@ def curves_table(training: Training) -> Table:
         cells = [str(training["epoch"][k])]
         for name in brackets:
             value, low, high = (float(training[name + end][k]) for end in ("", "_low", "_high"))
+            mark = CROSSED if low > high else ""
+            low, high = min(low, value), max(high, value)  # the ends are estimates of their own; NaN stays
             cells.append(_shown(value, places))
-            cells += [escape(f"[{_shown(low, places)}, {_shown(high, places)}]")] if ranges else []
+            cells += [escape(f"[{_shown(low, places)}, {_shown(high, places)}]{mark}")] if ranges else []
         pseudo, error, norm = (float(training[name][k]) for name in monitors)
         rate = [f"{float(training[name][k]):.2f}" for name in swaps]
         table.add_row(*cells, _shown(pseudo, 2), f"{error:.4f}", f"{norm:#.3g}", *rate)
@@ -69,9 +72,13 @@ def notes(training: Training) -> list[str]:
     pairs = "" if isnan(covariances) else f", of covariances {covariances:.3g}"
     found = "log Z summed exactly" if _is_exact(training) else "log Z by annealed importance sampling, bracketed"
     how = str(training["facts"]["moments"])
+    low, high = (training[f"log_likelihood_{end}"][_rows(training)] for end in ("low", "high"))
+    crossed = bool(np.any(low > high))
     return [
-        f"LL: mean log likelihood, in nats an example ({found}); PL: log pseudo-likelihood, R: reconstruction error",
+        f"LL: mean log likelihood, in nats an example ({found}); PL: log pseudo-likelihood and R: "
+        "reconstruction error, of some examples only",
         f"moments of visible units, model ({how}) against data: rms difference of means {means:.3g}{pairs}",
+        *([f"{CROSSED}: the low end came out above the high one, by chance or where chains do not mix"] * crossed),
         NOTE,
     ]
 

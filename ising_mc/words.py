@@ -31,6 +31,11 @@ class State:
     random: Words
     more: Series = field(default_factory=dict)
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all of it."""
+        return sum(own.nbytes for own in (self.spins, self.random, *self.more.values()))
+
 
 class Sampler(Protocol):
     """The replicas of one word, one system, one temperature: their spins, their generators and their moves."""

@@ -372,7 +372,7 @@ def test_weights_beyond_all_measure() -> None:
     X = patterns(50, 6)
     own = RBM(**SHORT, random_state=0).fit(X)
     before = own.machine_
-    with pytest.raises(DivergedError, match=r"diverged in epoch 1: .*; lower learning_rate or momentum, or raise l2"):
+    with pytest.raises(DivergedError, match=r"diverged in epoch 1: .*; lower learning_rate, momentum or l2"):
         own.set_params(learning_rate=1e6).fit(X)
     assert own.machine_ is before
 
@@ -394,3 +394,18 @@ def test_without_scikit_learn() -> None:
     assert found.returncode == 1
     last = "ImportError: ising_mc.estimator needs scikit-learn: pip install 'ising-mc[sklearn]'"
     assert found.stderr.splitlines()[-1] == last
+
+
+def test_batches_larger_than_the_data_have_as_many_chains_as_the_data() -> None:
+    X = (np.random.default_rng(1).random((40, 6)) < 0.4).astype(float)
+    own = RBM(3, n_iter=2, batch_size=10**9, random_state=0).fit(X)
+    assert len(own._state.more["visible"]) == 40
+    assert np.array_equal(own.components_, RBM(3, n_iter=2, batch_size=40, random_state=0).fit(X).components_)
+    own.partial_fit(X[:7])  # fewer examples later do not change the chains
+    assert len(own._state.more["visible"]) == 40
+
+
+@pytest.mark.parametrize("name", ["centred", "clip"])
+def test_truths_are_truths(name: str) -> None:
+    with pytest.raises(ValueError, match=f"{name} must be True or False, not 'yes'"):
+        RBM(3, **{name: "yes"}).fit(np.zeros((4, 3)))

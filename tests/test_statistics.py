@@ -17,6 +17,7 @@ from ising_mc.statistics import (
     Estimate,
     autocorrelation,
     compare_halves,
+    compare_replicas,
     format_value,
     jackknife,
     mean,
@@ -306,3 +307,11 @@ def test_bad_arguments_are_refused() -> None:
 )
 def test_format_value(value: float, error: float, text: str) -> None:
     assert format_value(value, error) == text
+
+
+@pytest.mark.parametrize("value", [-3.3, 0.1, 123456789.1, 7.0, 0.0])
+def test_frozen_replicas_are_not_told_apart_by_rounding(value: float) -> None:
+    frozen = np.full((64, 1000), value)
+    assert np.isnan(compare_replicas(frozen).p_value)
+    frozen[5] += abs(value) + 1e-3  # one that is frozen elsewhere
+    assert compare_replicas(frozen).p_value == 0.0

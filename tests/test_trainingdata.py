@@ -312,3 +312,13 @@ def test_every_row_is_held_out_equally_often() -> None:
 def test_bad_shares(n: int, share: float, sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence):
         split_held_out(n, share, np.random.default_rng(0))
+
+
+def test_one_array_of_several_in_an_npz_file(tmp_path: Path) -> None:
+    X = (np.random.default_rng(1).random((5, 4)) < 0.5).astype(float)
+    np.savez(tmp_path / "both.npz", data=X, labels=np.arange(5))
+    assert np.array_equal(read_data(tmp_path / "both.npz:data").values, X)
+    with pytest.raises(DataFileError, match="has no array 'images'; it holds data, labels"):
+        read_data(tmp_path / "both.npz:images")
+    with pytest.raises(DataFileError, match="must hold one array; it holds data, labels"):
+        read_data(tmp_path / "both.npz")

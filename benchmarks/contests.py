@@ -1,0 +1,165 @@
+"""All contests of the benchmark suite: which work, in which sizes, against whom."""
+
+from contenders import TC, TC_3D
+from harness import Contender, Contest
+
+from ising_mc import exact
+
+WORKED = "[grid]\nreplicas = {replicas}\ntemperatures = [{T}]\n[schedule]\nsweeps = 1\n"
+CHECKED = 16  # side of the lattices whose energies are checked
+LADDER = [0.9 + 0.1 * k for k in range(16)]
+N_DENSE, T_DENSE = 1024, 0.5
+
+
+def lattice(kind: str, L: int, T: float, update: str, replicas: int = 64, more: str = "") -> str:
+    return (
+        f'[lattice]\nkind = "{kind}"\nsize = [{L}]\n{WORKED.format(T=T, replicas=replicas)}'
+        f'[algorithm]\nkind = "{update}"\n{more}'
+    )
+
+
+def ours(text: str, check: str = "", **options: object) -> Contender:
+    return Contender("ising-mc", "contenders:engine", {"text": text, "check_text": check, **options})
+
+
+def metropolis_2d(L: int, T: float = TC) -> Contest:
+    packing = 'packing = "sites"\n' if L >= 1024 else ""
+    text = lattice("square", L, T, "metropolis", 1 if packing else 64, packing)
+    check = lattice("square", CHECKED, T, "metropolis")
+    peers = {"L": L, "T": T, "check_size": CHECKED}
+    return Contest(
+        f"metropolis_2d_{L}", f"Metropolis, square lattice, L = {L}, Tc",
+        (
+            ours(text, check),
+            Contender("mcising", "contenders:mcising", peers),
+            Contender("peapods", "contenders:peapods", peers),
+            Contender("dwave-samplers", "contenders:dwave", peers),
+            *([Contender("openjij", "contenders:openjij", peers)] if L < 1024 else []),
+            *([Contender("pyalps", "contenders:pyalps", peers)] if L < 1024 else []),
+            Contender("numba, 30 lines", "contenders:checkerboard", peers),
+            Contender("NumPy", "contenders:numpy_checkerboard", peers),
+        ),
+        exact=float(exact.kaufman(T, CHECKED).energy),
+    )  # fmt: skip
+
+
+def metropolis_3d(L: int) -> Contest:
+    side = 8
+    peers = {"L": L, "T": TC_3D, "dimension": 3, "check_size": side}
+    return Contest(
+        f"metropolis_3d_{L}", f"Metropolis, cubic lattice, L = {L}, Tc",
+        (
+            ours(lattice("cubic", L, TC_3D, "metropolis"), lattice("cubic", side, TC_3D, "metropolis")),
+            Contender("mcising", "contenders:mcising", peers),
+            Contender("peapods", "contenders:peapods", peers),
+            Contender("dwave-samplers", "contenders:dwave", peers),
+            Contender("openjij", "contenders:openjij", peers),
+        ),
+    )  # fmt: skip
+
+
+def clusters(update: str, L: int) -> Contest:
+    peer = {"L": L, "T": TC, "update": update.upper(), "check_size": CHECKED}
+    own = {"start": "up", "settle": 60 if L < 1000 else 20, "thermalization": 200, "every": 1}
+    return Contest(
+        f"{update}_{L}", f"{'Wolff' if update == 'wolff' else 'Swendsen-Wang'}, square lattice, L = {L}, Tc",
+        (
+            ours(lattice("square", L, TC, update), lattice("square", CHECKED, TC, update), **own),
+            Contender("mcising", "contenders:mcising", peer),
+        ),
+        unit="sites/ns", exact=float(exact.kaufman(TC, CHECKED).energy),
+    )  # fmt: skip
+
+
+def tempering(L: int) -> Contest:
+    grid = ", ".join(f"{T:g}" for T in LADDER)
+    text = (
+        f'[lattice]\nkind = "cubic"\nsize = [{L}]\n[couplings]\nkind = "pm_j"\n[grid]\ntemperatures = [{grid}]\n'
+        "replicas = 4\n[schedule]\nsweeps = 1\n[tempering]\nevery = 1\n"
+    )
+    return Contest(
+        f"tempering_3d_{L}", f"Parallel tempering, cubic +-J, L = {L}, 16 temperatures, 4 replicas",
+        (
+            ours(text),
+            Contender(
+                "peapods", "contenders:peapods_tempering", {"L": L, "temperatures": LADDER, "replicas": 4}
+            ),
+        ),
+    )  # fmt: skip
+
+
+def annealing() -> Contest:
+    schedule = {"L": 100, "hot": 3.0, "cold": 0.1, "sweeps": 1000}
+    return Contest(
+        "annealing", "Annealing of the +-J square lattice, 100 x 100, 1000 sweeps a read",
+        (
+            Contender("ising-mc", "contenders:anneal", schedule),
+            Contender("dwave-samplers", "contenders:dwave_anneal", schedule),
+        ),
+        checks="mean final e", options={},
+    )  # fmt: skip
+
+
+def dense() -> Contest:
+    text = (
+        f'[lattice]\nkind = "complete"\nsize = [{N_DENSE}]\n[couplings]\nkind = "gaussian"\n'
+        f'{WORKED.format(T=T_DENSE, replicas=64)}[algorithm]\nkind = "heat_bath"\n'
+    )
+    return Contest(
+        "dense", f"Fully connected, Gaussian J, N = {N_DENSE}, T = {T_DENSE:g}",
+        (
+            ours(text, settle=100),
+            Contender("openjij", "contenders:openjij_dense", {"n": N_DENSE, "T": T_DENSE}),
+        ),
+    )  # fmt: skip
+
+
+def rbm() -> Contest:
+    sizes = {"visible": 784, "hidden": 500}
+    return Contest(
+        "rbm", "Block Gibbs sampling of an RBM of 784 x 500 units",
+        (
+            Contender("ising-mc", "contenders:rbm", sizes),
+            Contender("scikit-learn", "contenders:rbm_sklearn", sizes),
+            Contender("torch", "contenders:rbm_torch", sizes),
+            Contender("NumPy", "contenders:rbm_numpy", sizes),
+        ),
+        unit="units/ns", checks="mean activity",
+    )  # fmt: skip
+
+
+def training(hidden: int) -> Contest:
+    size = {"hidden": hidden}
+    return Contest(
+        f"training_{hidden}", f"PCD-1 on 8 x 8 digits, {hidden} hidden units",
+        (
+            Contender("ising-mc", "contenders:train", size),
+            Contender("scikit-learn", "contenders:train_sklearn", size),
+            Contender("rbms", "contenders:train_rbms", size),
+        ),
+        unit="epochs/ns", checks="-",
+    )  # fmt: skip
+
+
+def recall(N: int, P: int) -> Contest:
+    size = {"N": N, "P": P}
+    return Contest(
+        f"recall_{N}", f"Hopfield recall from 10 % noise, N = {N}, P = {P}, new cues",
+        (
+            Contender("ising-mc", "contenders:recall", size),
+            Contender("hopfieldnetwork", "contenders:recall_hopfieldnetwork", size),
+            Contender("NumPy", "contenders:recall_numpy", size),
+        ),
+        unit="units/ns", checks="overlap",
+    )  # fmt: skip
+
+
+QUICK: tuple[Contest, ...] = (
+    metropolis_2d(32), metropolis_2d(128), metropolis_2d(1024), metropolis_3d(16),
+    clusters("swendsen_wang", 128), clusters("wolff", 128), tempering(8), annealing(), dense(), rbm(), training(64),
+    recall(1024, 102),
+)  # fmt: skip
+FULL: tuple[Contest, ...] = (
+    *QUICK, metropolis_2d(64), metropolis_3d(64), clusters("swendsen_wang", 1024), clusters("wolff", 1024),
+    tempering(12), training(256), recall(4096, 410),
+)  # fmt: skip
