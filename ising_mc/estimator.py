@@ -198,7 +198,7 @@ class RBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
         self._seed = seed
         self._state = trainer.state()
         self._rows = rows + len(data)
-        self._examples = examples
+        self._examples: int = examples
         self._means = (rows * means + data.sum(axis=0, dtype=np.float64)) / self._rows
         self._rng = _generator(seed, trainer.first.label, streams.UPDATES, DRAWING_WORD)
         self._n_features_out = self.n_components
