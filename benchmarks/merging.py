@@ -44,7 +44,8 @@ MERGE = """
 import json, resource, sys, time
 from itertools import pairwise
 from pathlib import Path
-from ising_mc import schedule, spec
+from ising_mc import memory, schedule, spec
+memory.keep_freed()
 run, out, threads = spec.load(Path(sys.argv[1])), Path(sys.argv[2]), int(sys.argv[3])
 began, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 if threads:

@@ -189,7 +189,10 @@ def _execute(
 ) -> None:  # fmt: skip
     from ising_mc import screen
     from ising_mc.cluster import seconds_left
+    from ising_mc.memory import keep_freed
     from ising_mc.schedule import Silent, execute
+
+    keep_freed()
 
     if time_limit is not None and math.isnan(time_limit):
         fail("--time-limit must be a number of seconds, not nan")
@@ -269,8 +272,11 @@ def merge(
     The result is the same, data set for data set, however the run was divided.
     """
     from ising_mc import screen
+    from ising_mc.memory import keep_freed
     from ising_mc.schedule import Silent
     from ising_mc.schedule import merge as merge_parts
+
+    keep_freed()
 
     spec, out = _load(file, output)
     with nullcontext(Silent()) if quiet else screen.MergeProgress(spec, out) as watcher:

@@ -297,9 +297,9 @@ def _lagged_products(delta: Floats, lags: int, precision: type = np.float32) -> 
     for first in range(0, replicas, AT_ONCE):
         some = delta[first : first + AT_ONCE]
         np.multiply(some, scale, out=padded[: len(some), :n], casting="same_kind")
-        spectrum = fft.rfft(padded[: len(some)], axis=1)
-        power += np.einsum("rk,rk->k", spectrum.real, spectrum.real)
-        power += np.einsum("rk,rk->k", spectrum.imag, spectrum.imag)
+        parts = fft.rfft(padded[: len(some)], axis=1).view(precision)  # real and imaginary ones, in turn
+        np.multiply(parts, parts, out=parts)
+        power += parts.sum(axis=0).reshape(-1, 2).sum(axis=1)
     products: Floats = fft.irfft(power, size)[:lags] / scale**2
     products[0] = squares
     return products

@@ -47,7 +47,7 @@ LAYERS = (  # top to bottom; modules of one row do not know each other
     ("statistics", "exact"),
     ("words", "rules", "machinefile", "trainingdata"),
     ("machine",),
-    ("lattices", "graphfile", "patternfile", "streams", "provenance"),
+    ("lattices", "graphfile", "patternfile", "streams", "provenance", "memory"),
     ("arrayfile",),
     ("kernels",),
     ("__init__",),

@@ -1,0 +1,466 @@
+"""Studies of this engine by itself: how cost grows with work, what a run costs beside its kernels, how right errors are.
+
+Each study is a function that takes whether it has to be quick, and returns what JSON can hold; `report.py` tells it.
+"""
+
+import math
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from contenders import SEED, TC, TC_3D, digits, rbms_learner, trainer_of
+from contests import lattice
+
+from ising_mc import exact
+from ising_mc import statistics as means
+from ising_mc.run import units_of, visits
+from ising_mc.spec import parse
+
+SECONDS, ROUNDS = 0.3, 5
+Row = dict[str, Any]
+
+
+def started(text: str, threads: int = 1, word: int = 0, start: str = "random", settle: int = 10) -> tuple[Any, Any]:
+    """The first unit of a run file, and its sampler."""
+    from dataclasses import replace
+
+    unit = replace(units_of(parse(f"[run]\nseed = {SEED}\n{text}"))[0], word=word)
+    sampler = unit.sampler(SEED, threads)
+    sampler.start(SEED, unit.system.label, unit.temperature, word, start)
+    sampler.sweep(settle)
+    return unit, sampler
+
+
+def rate(text: str, threads: int = 1, every: int = 0, seconds: float = SECONDS, **options: Any) -> Row:
+    """Attempts per ns, median and spread of rounds; every: measure each so many sweeps; threads: a word in each."""
+    shared = started(text, **options)[0].full_word == 1
+    own = [started(text, threads if shared else 1, word, **options) for word in range(1 if shared else threads)]
+    unit, steps, rates = own[0][0], 1, []
+
+    def do(sampler: Any) -> None:
+        if every:
+            sampler.record(max(1, steps // every), every)
+        else:
+            sampler.sweep(steps)
+
+    while len(rates) < ROUNDS:
+        before = [visits(sampler) for _, sampler in own]
+        began = time.perf_counter()
+        workers = [threading.Thread(target=do, args=(sampler,)) for _, sampler in own]
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join()
+        took = time.perf_counter() - began
+        if took < seconds / 2:
+            steps = max(steps + 1, int(steps * min(10, 0.9 * seconds / max(took, 1e-5))))
+            continue
+        counted = [visits(sampler) - start for (_, sampler), start in zip(own, before, strict=True)]
+        sweeps = max(1, steps // every) * every if every else steps
+        done = sum(counted) if any(counted) else len(own) * sweeps * unit.attempts_per_sweep
+        rates.append(done / took / 1e9)
+    middle = statistics.median(rates)
+    return {"rate": middle, "spread": (max(rates) - min(rates)) / middle, "bytes": bytes_a_spin(own[0])}
+
+
+def bytes_a_spin(own: tuple[Any, Any]) -> float:
+    """Of sampler and tables, for each spin of each replica."""
+    unit, _ = own
+    return float(unit.memory_needed() / (unit.system.n_sites * unit.replicas))
+
+
+def exponent(rows: list[Row], x: str, y: str) -> float:
+    """Slope of log y over log x."""
+    return float(np.polyfit(np.log([row[x] for row in rows]), np.log([row[y] for row in rows]), 1)[0])
+
+
+# --- how rates and costs grow ---------------------------------------------------------------------------------------
+
+
+def sizes(quick: bool) -> Any:
+    """Rates over the side, of one thread and of all."""
+    cores = len(os.sched_getaffinity(0))
+    squares = (16, 64, 256, 1024, 4096) if quick else (16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384)
+    cubes = (8, 32, 128) if quick else (8, 16, 32, 64, 128, 256)
+    rows = []
+    for kind, sides, T in (("square", squares, TC), ("cubic", cubes, TC_3D)):
+        for L in sides:
+            for packing in ("replicas", "sites"):
+                per_row = 128 if kind == "square" else 64
+                many = L**2 if kind == "square" else L**3
+                if (packing == "sites" and L % per_row) or (packing == "replicas" and many > 2**22):
+                    continue
+                text = lattice(kind, L, T, "metropolis", 64 if packing == "replicas" else 1, f'packing = "{packing}"\n')
+                one, all_threads = rate(text), rate(text, cores)
+                rows.append({
+                    "kind": kind, "L": L, "packing": packing, "one": one["rate"], "spread": one["spread"],
+                    "all": all_threads["rate"], "bytes": one["bytes"],
+                })  # fmt: skip
+    return {"threads": cores, "rows": rows}
+
+
+def growth(quick: bool) -> Any:
+    """Cost of a sweep over what grows, with its exponent."""
+    found = []
+
+    def study(name: str, what: str, values: tuple[int, ...], text_of: Callable[[int], str], **options: Any) -> None:
+        rows = []
+        for value in values:
+            unit, _ = started(text_of(value), **options)
+            measured = rate(text_of(value), **options)
+            rows.append({what: value, "ns": unit.attempts_per_sweep / measured["rate"], "rate": measured["rate"]})
+        found.append({"name": name, "what": what, "rows": rows, "exponent": exponent(rows, what, "ns")})
+
+    worked = "[grid]\nreplicas = 64\ntemperatures = [{T}]\n[schedule]\nsweeps = 1\n"
+    study("replicas of a square lattice, L = 64", "R", (1, 8, 64),
+          lambda R: lattice("square", 64, TC, "metropolis", R, 'packing = "replicas"\n'))  # fmt: skip
+    study("Sherrington-Kirkpatrick, T = 0.5, one sweep", "N", (128, 512, 2048) if quick else (128, 256, 512, 1024, 2048, 4096),
+          lambda N: f'[lattice]\nkind = "complete"\nsize = [{N}]\n[couplings]\nkind = "gaussian"\n{worked.format(T=0.5)}'
+          '[algorithm]\nkind = "heat_bath"\n', settle=50)  # fmt: skip
+    study("sites of a random 4-regular graph, Gaussian J", "N", (1024, 16384) if quick else (1024, 4096, 16384, 65536, 262144),
+          lambda N: f'[lattice]\nkind = "random_regular"\nsize = [{N}]\ndegree = 4\n[couplings]\nkind = "gaussian"\n'
+          f'{worked.format(T=1.0)}[algorithm]\nkind = "metropolis"\n')  # fmt: skip
+    study("hidden units of an RBM with 784 visible ones", "n_h", (64, 500) if quick else (64, 128, 256, 512, 1024, 2048),
+          lambda H: '[model]\nkind = "boltzmann"\n[machine]\nkind = "restricted"\nvisible = 784\n'
+          f'hidden = {H}\nscale = 0.05\n{worked.format(T=1.0)}')  # fmt: skip
+    return found
+
+
+def patterns(quick: bool) -> Any:
+    """Hopfield recalls over N and P."""
+    from contenders import recall
+
+    rows = []
+    for N, load in ((1024, 0.05), (1024, 0.1), *(() if quick else ((256, 0.1), (4096, 0.05), (4096, 0.1)))):
+        own, steps = recall(N, round(load * N)), 1
+        own.work(1)
+        rates = []
+        while len(rates) < 3:
+            began = time.perf_counter()
+            done = own.work(steps)
+            took = time.perf_counter() - began
+            if took < SECONDS / 2:
+                steps *= 2
+                continue
+            rates.append(done / took / 1e9)
+        rows.append({"N": N, "P": round(load * N), "rate": statistics.median(rates)})
+    return rows
+
+
+def measuring(quick: bool) -> Any:
+    """What measurements cost: rates without, and with one each so many sweeps."""
+    rows = []
+    for name, text in (
+        ("square L = 64", lattice("square", 64, TC, "metropolis")),
+        ("cubic L = 16", lattice("cubic", 16, TC_3D, "metropolis")),
+        ("square L = 1024, one lattice", lattice("square", 1024, TC, "metropolis", 1, 'packing = "sites"\n')),
+    ):
+        rows.append({"name": name, **{str(every): rate(text, every=every)["rate"] for every in (0, 1, 10)}})
+    return rows
+
+
+RUN = """
+[run]
+seed = 1
+[lattice]
+size = [{L}]
+[grid]
+temperatures = {{start = 1.6, stop = 3.2, num = {num}}}
+replicas = 64
+[schedule]
+thermalization = {thermalization}
+sweeps = {sweeps}
+measure_every = {every}
+[algorithm]
+kind = "metropolis"
+"""
+
+
+def command(text: str, folder: Path, environment: dict[str, str] | None = None) -> float:
+    """Seconds of a whole `ising-mc run`."""
+    (folder / "run.toml").write_text(text)
+    (folder / "r.h5").unlink(missing_ok=True)
+    began = time.perf_counter()
+    subprocess.run(
+        [sys.executable, "-m", "ising_mc", "run", "run.toml", "-o", "r.h5", "--quiet"],
+        cwd=folder, check=True, env={**os.environ, **(environment or {})}, capture_output=True,
+    )  # fmt: skip
+    return time.perf_counter() - began
+
+
+def whole_command(quick: bool) -> Any:
+    """The command from the shell to the end, storage included, beside its kernel."""
+    import h5py
+
+    cores = len(os.sched_getaffinity(0))
+    kernel = rate(lattice("square", 64, TC, "metropolis"), cores)["rate"]
+    rows = []
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for sweeps, every in ((20000, 1), (20000, 10)) if quick else ((5000, 1), (20000, 1), (20000, 10), (100000, 10)):
+            found = []
+            for _ in range(1 if quick else 3):
+                text = RUN.format(L=64, num=33, thermalization=sweeps // 5, sweeps=sweeps, every=every)
+                seconds = command(text, folder)
+                with h5py.File(folder / "r.h5") as file:
+                    sampling = float(file["timings"].attrs["flips_per_ns"])
+                found.append(
+                    (sampling, 33 * 64 * 64**2 * sweeps * 1.2 / seconds / 1e9, (folder / "r.h5").stat().st_size)
+                )
+            middle = [statistics.median(values) for values in zip(*found, strict=True)]
+            rows.append(
+                {"sweeps": sweeps, "every": every, "sampling": middle[0], "whole": middle[1], "bytes": middle[2]}
+            )
+        text = RUN.format(L=16, num=1, thermalization=1, sweeps=1, every=1)
+        command(text, folder)
+        warm = statistics.median(command(text, folder) for _ in range(3 if quick else 9))
+        cold = command(text, folder, {"NUMBA_CACHE_DIR": str(folder / "cache")})
+    return {"threads": cores, "kernel": kernel, "rows": rows, "warm": warm, "cold": cold}
+
+
+# --- what a second of work is worth ---------------------------------------------------------------------------------
+
+
+def _series_of(make: Callable[[int], Any], seconds: float) -> tuple[Any, Any, float]:
+    """Series of energy and m^2 a site, (replica, record), in about so many seconds, and the seconds they took."""
+    energies, squares = make(20)
+    began = time.perf_counter()
+    make(20)
+    pace = (time.perf_counter() - began) / 20
+    count = int(np.clip(seconds / pace, 40, 200_000))
+    began = time.perf_counter()
+    energies, squares = make(count)
+    return energies, squares, time.perf_counter() - began
+
+
+def _own_series(L: int, update: str) -> Callable[[int], Any]:
+    unit, sampler = started(lattice("square", L, TC, update), start="up", settle=int(5 * L**2.2) if "b" in update or
+                            update == "metropolis" else 100)  # fmt: skip
+
+    def make(count: int) -> Any:
+        series = unit.wanted(sampler.record(count, 1))
+        return series["energy"] / L**2, (series["magnetization"] / L**2) ** 2
+
+    return make
+
+
+def _mcising_series(L: int, update: str) -> Callable[[int], Any]:
+    import mcising
+
+    config = mcising.SimulationConfig(
+        lattice=mcising.LatticeConfig(size=L, j1=1.0), temperatures=(TC,), n_sweeps=1,
+        algorithm=getattr(mcising.Algorithm, update.upper()),
+    )  # fmt: skip
+    other = mcising.Simulation(config)
+    other.sweep(int(5 * L**2.2) if update == "metropolis" else 2000, temperature=TC)
+    every = {"metropolis": 5, "wolff": 10}.get(update, 1)  # a call costs some microseconds, so not each sweep
+
+    def make(count: int) -> Any:
+        found = [other.sweep(every, temperature=TC) for _ in range(count)]
+        energies, m = (np.array([[own[name] for own in found]]) for name in ("energy", "magnetization"))
+        return energies, m**2
+
+    return make
+
+
+def _checkerboard_series(L: int) -> Callable[[int], Any]:
+    import contenders
+
+    own = contenders.checkerboard(L, TC)
+    own.work(int(5 * L**2.2))
+
+    def make(count: int) -> Any:
+        e, m2 = [], []
+        for _ in range(count):
+            own.work(5)
+            e.append(contenders.energy_of(own.spins))
+            m2.append(float(own.spins.mean()) ** 2)
+        return np.array([e]), np.array([m2])
+
+    return make
+
+
+def _makers(L: int) -> Iterator[tuple[str, Callable[[], Callable[[int], Any]]]]:
+    for update in ("metropolis", "heat_bath", "swendsen_wang", "wolff"):
+        yield f"ising-mc, {update}", lambda update=update: _own_series(L, update)  # type: ignore[misc]
+    for update in ("metropolis", "swendsen_wang", "wolff"):
+        yield f"mcising, {update}", lambda update=update: _mcising_series(L, update)  # type: ignore[misc]
+    yield "numba, 30 lines", lambda: _checkerboard_series(L)
+
+
+def effective_samples(quick: bool) -> Any:
+    """Independent samples of e and m^2 a second at Tc over L, and seconds to an error of 1e-4 of e at L = 64."""
+    rows, budget = [], 2.0 if quick else 8.0
+    for L in (32, 64) if quick else (16, 32, 64, 128):
+        e0 = float(exact.kaufman(TC, L).energy)
+        for name, maker in _makers(L):
+            row: Row = {"L": L, "name": name}
+            try:
+                energies, squares, took = _series_of(maker(), budget)
+            except ModuleNotFoundError as error:
+                rows.append({**row, "trouble": f"not installed: {error.name}"})
+                continue
+            e, m2 = means.mean(energies), means.mean(squares)
+            for key, own in (("e", e), ("m2", m2)):
+                row[f"{key}_per_s"] = energies.size / (2 * own.tau_int * took) if own.reliable else math.nan
+            row |= {"value": e.value, "error": e.error, "exact": e0, "seconds_to_1e-4": took * (e.error / 1e-4) ** 2}
+            if not abs(e.value - e0) < 5 * e.error:
+                row["trouble"] = f"e = {e.value:.6f} is not {e0:.6f}"
+            rows.append(row)
+    return rows
+
+
+def ground_states(quick: bool) -> Any:
+    """Seconds until an annealing run has found the lowest energy known with 99 %: +-J, square lattice."""
+    from contenders import disordered
+
+    L, found = 16 if quick else 24, []
+    n = L**2
+    text = f'[lattice]\nsize = [{L}]\n[couplings]\nkind = "pm_j"\n[anneal]\nfrom = 3.0\nto = 0.1\nsweeps = {{}}\n'
+    drawn = disordered(L)
+    results: dict[str, list[tuple[int, float, Any]]] = {"ising-mc": [], "dwave-samplers": []}
+    for sweeps in (100, 1000) if quick else (100, 1000, 10000):
+        unit, sampler = started(text.format(sweeps), settle=1)
+        from ising_mc.words import unpack
+
+        energies: list[float] = []
+        began = time.perf_counter()
+        for k in range(4):
+            sampler.start(k, unit.system.label, 0.0, 0, "random")
+            sampler.sweep(sweeps)
+            energies.extend(drawn.energy(2.0 * unpack(sampler.state().spins).T - 1))
+        results["ising-mc"].append((sweeps, (time.perf_counter() - began) / len(energies), np.round(energies, 6)))
+        try:
+            import dimod
+            from dwave.samplers import SimulatedAnnealingSampler
+        except ModuleNotFoundError:
+            continue
+        model = dimod.BinaryQuadraticModel.from_ising(
+            {}, {(int(i), int(j)): -J for (i, j), J in zip(drawn.graph.bonds, drawn.J, strict=True)}
+        )
+        began = time.perf_counter()
+        other = SimulatedAnnealingSampler().sample(
+            model, num_reads=128, num_sweeps=sweeps, beta_range=(1 / 3, 10), beta_schedule_type="geometric", seed=1
+        )
+        took = (time.perf_counter() - began) / 128
+        results["dwave-samplers"].append((sweeps, took, np.round(other.record.energy, 6)))
+    lowest = min(own.min() for rows in results.values() for _, _, own in rows)
+    for name, rows in results.items():
+        for sweeps, seconds, own in rows:
+            share = float(np.mean(own <= lowest + 1e-9))
+            wanted = seconds * math.log(0.01) / math.log1p(-share) if 0 < share < 1 else seconds if share else math.inf
+            found.append({"name": name, "sweeps": sweeps, "share": share, "seconds": wanted})
+    return {"sites": n, "lowest": float(lowest), "rows": found}
+
+
+def learning(quick: bool) -> Any:
+    """Test log likelihood over seconds of learning, by the same annealed importance sampling for all."""
+    import warnings
+
+    from threadpoolctl import threadpool_limits
+
+    from ising_mc import learning as engine
+    from ising_mc import likelihood
+    from ising_mc.machine import Machine
+
+    data, test = digits()
+    hidden, moments = 64, (1.0, 3.0) if quick else (1.0, 2.0, 4.0, 8.0, 16.0)
+
+    def judged(W: Any, b: Any, c: Any) -> float:
+        parts = [np.asarray(part, np.float64) for part in (W, b, c)]
+        machine = Machine("restricted", "binary", parts[0].shape, (parts[0],), (parts[1], parts[2]))
+        base = engine.base_rates(test, False)
+        log_z = likelihood.ais(machine, np.random.default_rng(SEED), 100, 1000 if quick else 3000, base).log_z
+        return float(likelihood.log_likelihood(machine, test, log_z=log_z))
+
+    def own() -> tuple[Callable[[], None], Callable[[], Any]]:
+        trainer = trainer_of(data, hidden, decay=0.002)
+        trainer.record(1, 1)
+        return lambda: trainer.record(10, 1) and None, lambda: trainer.parameters
+
+    def sklearn(step: float) -> tuple[Callable[[], None], Callable[[], Any]]:
+        from sklearn.neural_network import BernoulliRBM
+
+        other = BernoulliRBM(hidden, learning_rate=step, batch_size=100, random_state=SEED)
+
+        def work() -> None:
+            for first in range(0, len(data), 100):
+                other.partial_fit(data[first : first + 100])
+
+        return work, lambda: (other.components_.T, other.intercept_visible_, other.intercept_hidden_)
+
+    def rbms(step: float) -> tuple[Callable[[], None], Callable[[], Any]]:
+        net, updates = rbms_learner(data, hidden, step)
+        updates(1)
+        return lambda: updates(20), lambda: (net.weight_matrix.numpy(), net.vbias.numpy(), net.hbias.numpy())
+
+    curves = []
+    for name, make in (
+        ("ising-mc, rate 0.05 / (1 + epoch / 500)", own),
+        ("scikit-learn, rate 0.05", lambda: sklearn(0.05)), ("scikit-learn, rate 0.01", lambda: sklearn(0.01)),
+        ("rbms, rate 0.05", lambda: rbms(0.05)), ("rbms, rate 0.01", lambda: rbms(0.01)),
+    ):  # fmt: skip
+        try:
+            with threadpool_limits(1), warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                work, parameters = make()
+                spent, values = 0.0, []
+                for moment in moments:
+                    while spent < moment:
+                        began = time.perf_counter()
+                        work()
+                        spent += time.perf_counter() - began
+                    values.append(judged(*parameters()))
+            curves.append({"name": name, "values": values})
+        except ModuleNotFoundError as error:
+            curves.append({"name": name, "trouble": f"not installed: {error.name}"})
+    return {"hidden": hidden, "seconds": list(moments), "curves": curves}
+
+
+# --- how honest errors are ------------------------------------------------------------------------------------------
+
+
+def coverage(quick: bool) -> Any:
+    """How often intervals of thousands of runs hold the truth: L = 8 at Tc, 4 replicas and 2000 sweeps each."""
+    L, replicas, records = 8, 4, 2000
+    truth = exact.kaufman(TC, L)
+    values = {"energy_per_site": float(truth.energy), "specific_heat": float(truth.specific_heat)}
+    text = lattice("square", L, TC, "metropolis")
+    hits = {name: {0.6827: 0, 0.95: 0} for name in values}
+    told = dict.fromkeys(values, 0)
+    runs = 0
+    for word in range(64 if quick else 256):
+        unit, sampler = started(text, word=word, settle=1000)
+        energies = unit.wanted(sampler.record(records, 1))["energy"] / L**2
+        for first in range(0, 64, replicas):
+            e, runs = energies[first : first + replicas], runs + 1
+            deviation = e - e.mean()
+            heat = means.jackknife(lambda a, b: L**2 * (b - a**2) / TC**2, deviation, deviation**2)
+            for name, own in (("energy_per_site", means.mean(e)), ("specific_heat", heat)):
+                if own.reliable:
+                    told[name] += 1
+                    for level in hits[name]:
+                        low, high = own.interval(level)
+                        hits[name][level] += low <= values[name] <= high
+    return {
+        "L": L, "replicas": replicas, "records": records, "runs": runs,
+        "rows": [
+            {"name": name, "told": told[name], "exact": values[name],
+             "levels": {str(level): count / told[name] for level, count in own.items()}}
+            for name, own in hits.items()
+        ],
+    }  # fmt: skip
+
+
+STUDIES: dict[str, Callable[[bool], Any]] = {
+    "sizes": sizes, "growth": growth, "patterns": patterns, "measuring": measuring, "whole_command": whole_command,
+    "effective_samples": effective_samples, "ground_states": ground_states, "learning": learning, "coverage": coverage,
+}  # fmt: skip
