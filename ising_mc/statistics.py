@@ -297,7 +297,7 @@ def _lagged_products(delta: Floats, lags: int, precision: type = np.float32) -> 
     for first in range(0, replicas, AT_ONCE):
         some = delta[first : first + AT_ONCE]
         np.multiply(some, scale, out=padded[: len(some), :n], casting="same_kind")
-        parts = fft.rfft(padded[: len(some)], axis=1).view(precision)  # real and imaginary ones, in turn
+        parts: NDArray[Any] = fft.rfft(padded[: len(some)], axis=1).view(precision)  # real and imaginary ones, in turn
         np.multiply(parts, parts, out=parts)
         power += parts.sum(axis=0).reshape(-1, 2).sum(axis=1)
     products: Floats = fft.irfft(power, size)[:lags] / scale**2
