@@ -289,7 +289,9 @@ def checkerboard(L: int, T: float, check_size: int = 16) -> Simple:
             series.append(energy_of(small))
         return of_series(series)
 
-    return Simple(work, check)
+    made = Simple(work, check)
+    made.spins = own  # type: ignore[attr-defined]
+    return made
 
 
 def energy_of(s: NDArray[np.int8]) -> float:
@@ -669,8 +671,8 @@ def recall_hopfieldnetwork(N: int, P: int) -> Simple:
 
     _, patterns = _network(N, P)
     other = HopfieldNetwork(N=N)
-    other.train_pattern(np.ascontiguousarray(patterns.T))
-    cue, overlaps = _cues(patterns), []
+    other.train_pattern(np.ascontiguousarray(patterns.T, dtype=np.float64))  # int8 would overflow in its sums
+    cue, overlaps = _cues(patterns.astype(np.float64)), []
 
     def work(steps: int) -> float:
         updates = 0

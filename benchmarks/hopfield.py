@@ -87,11 +87,11 @@ def peer_job(N: int, P: int) -> Job | None:
         return None
     patterns = draw_patterns(Network(N, P, sample=0), SEED)
     other = HopfieldNetwork(N=N)
-    other.train_pattern(np.ascontiguousarray(patterns.T))
+    other.train_pattern(np.ascontiguousarray(patterns.T, dtype=np.float64))  # int8 would overflow in its sums
     rng = np.random.default_rng(SEED)
 
     def job() -> float:
-        s = patterns[rng.integers(P)].copy()
+        s = patterns[rng.integers(P)].astype(np.float64)
         s[rng.permutation(N)[: round(NOISE * N)]] *= -1
         other.set_initial_neurons_state(s)
         other.update_neurons(iterations=0, mode="async", run_max=True)

@@ -1,0 +1,354 @@
+"""The report of the benchmark suite, from what `run.py` has found: tables in Markdown, and pictures."""
+
+import math
+import statistics
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from harness import Result, middle_and_spread, ratios
+
+AIMS = (  # name, contest or study, what is asked
+    ("2D Metropolis over mcising", "metropolis_2d_128", "mcising", 100.0),
+    ("3D Metropolis over mcising", "metropolis_3d_16", "mcising", 100.0),
+)
+BOTH_CORES, ERROR_PER_SECOND, WHOLE = 50.0, 50.0, 0.8
+
+
+def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    lines = [f"| {' | '.join(headings)} |", "|" + "---|" * len(headings)]
+    return [*lines, *(f"| {' | '.join(row)} |" for row in rows), ""]
+
+
+def number(x: float, digits: int = 3) -> str:
+    return "-" if x is None or math.isnan(x) else f"{x:.{digits}g}"
+
+
+def text(known: dict[str, Any], folder: Path) -> str:
+    """The whole report; pictures go into the folder."""
+    facts = known["facts"]
+    lines = [
+        "# How fast, how right, against whom",
+        "",
+        f"{known['date']}, {facts['cpu']}, {facts['cores']} cores ({facts['flags']}), Python {facts['python']}; "
+        + ", ".join(f"{name} {version}" for name, version in facts["versions"].items() if version != "unknown"),
+        "",
+        f"Made by `python benchmarks/run.py{' --quick' if known['mode'] == 'quick' else ''}` in "
+        f"{sum(known['seconds'].values()) / 60:.0f} minutes. Rates are medians over rounds in which all take turns, one "
+        "thread each unless said otherwise; a ratio is taken in each round. Work counts only where what came out agrees "
+        "with the exact value, or else with ours, within five standard errors.",
+        "",
+    ]
+    lines += aims(known) + contests(known["contests"])
+    for name, tell in STUDIES.items():
+        if name in known["studies"]:
+            found = known["studies"][name]
+            if isinstance(found, dict) and "trouble" in found:
+                lines += [f"## {name}", "", f"failed: {found['trouble']}", ""]
+            else:
+                lines += tell(found)
+    for draw in PICTURES:
+        lines += draw(known, folder)
+    return "\n".join(lines).rstrip() + "\n"
+
+
+# --- contests -------------------------------------------------------------------------------------------------------
+
+
+def results_of(contest: dict[str, Any]) -> list[Result]:
+    return [Result(**own) for own in contest.get("results", [])]
+
+
+def contests(found: dict[str, Any]) -> list[str]:
+    lines = ["## Contests", ""]
+    for contest in found.values():
+        if "trouble" in contest:
+            lines += [f"failed: {contest['trouble']}", ""]
+            continue
+        results, unit = results_of(contest), contest["unit"]
+        scale, unit = (1e9, unit.replace("/ns", "/s")) if unit == "epochs/ns" else (1.0, unit)
+        exact = "" if contest["exact"] is None else f"; exact {contest['exact']:.6f}"
+        lines += [f"### {contest['title']}", ""]
+        rows = []
+        for own in results:
+            rate = number(scale * statistics.median(own.rates)) if own.rates else "-"
+            over = ratios(results, own.name) if own is not results[0] else []
+            value = "-" if math.isnan(own.value) else f"{own.value:.6g} +- {own.error:.1g}"
+            rows.append((own.name, rate, middle_and_spread(over) if over else "", value, own.trouble))
+        lines += table(("", unit, "ours over it", f"{contest['checks']}{exact}", ""), rows)
+    return lines
+
+
+def aims(known: dict[str, Any]) -> list[str]:
+    rows = []
+    for name, key, rival, aim in AIMS:
+        if key in known["contests"] and "results" in known["contests"][key]:
+            over = ratios(results_of(known["contests"][key]), rival)
+            if over:
+                rows.append((name, f"{aim:g}", middle_and_spread(over)))
+    studies = known["studies"]
+    if "rows" in studies.get("sizes", {}):
+        best = max(
+            (row for row in studies["sizes"]["rows"] if row["kind"] == "square" and row["packing"] == "replicas"),
+            key=lambda row: row["all"],
+        )
+        rows.append(
+            (f"attempts/ns of all cores, square lattice (L = {best['L']})", f"{BOTH_CORES:g}", number(best["all"]))
+        )
+    if isinstance(studies.get("effective_samples"), list):
+        times = {True: math.inf, False: math.inf}
+        for row in studies["effective_samples"]:
+            if row["L"] == 64 and "trouble" not in row and not math.isnan(row["seconds_to_1e-4"]):
+                ours = row["name"].startswith("ising-mc")
+                times[ours] = min(times[ours], row["seconds_to_1e-4"])
+        if math.isfinite(times[False]):
+            ratio = times[False] / times[True]
+            rows.append(
+                ("error of e a second at L = 64, Tc, over the best rival", f"{ERROR_PER_SECOND:g}", number(ratio))
+            )
+    if "rows" in studies.get("whole_command", {}):
+        for row in studies["whole_command"]["rows"]:
+            share = row["whole"] / studies["whole_command"]["kernel"]
+            name = f"whole command over kernel, {row['sweeps']} sweeps, measured every {row['every']}"
+            rows.append((name, f"{WHOLE:.0%}", f"{share:.0%}"))
+    return ["## Aims", "", *table(("", "aim", "seen"), rows)] if rows else []
+
+
+# --- studies --------------------------------------------------------------------------------------------------------
+
+
+def sizes(found: dict[str, Any]) -> list[str]:
+    rows = [
+        (row["kind"], str(row["L"]), "64 replicas" if row["packing"] == "replicas" else "64 sites", number(row["one"]),
+         f"{row['spread']:.0%}", number(row["all"]), f"{row['all'] / row['one']:.2f}", number(row["bytes"]))
+        for row in found["rows"]
+    ]  # fmt: skip
+    headings = (
+        "lattice",
+        "L",
+        "a word holds",
+        "attempts/ns",
+        "spread",
+        f"{found['threads']} threads",
+        "times",
+        "bytes a spin",
+    )
+    return ["## Rates over the size", "", *table(headings, rows)]
+
+
+def growth(found: list[dict[str, Any]]) -> list[str]:
+    lines = ["## How the cost of a sweep grows", ""]
+    rows = []
+    for own in found:
+        what = own["what"]
+        steps = "; ".join(f"{row[what]}: {number(row['ns'])} ns ({number(row['rate'])}/ns)" for row in own["rows"])
+        rows.append((own["name"], steps, f"{own['exponent']:.2f}"))
+    return lines + table(("", "a sweep of all replicas (updates/ns)", "exponent"), rows)
+
+
+def patterns(found: list[dict[str, Any]]) -> list[str]:
+    rows = [(str(row["N"]), str(row["P"]), number(row["rate"])) for row in found]
+    return ["## Hopfield recalls from new cues", "", *table(("N", "P", "updates/ns"), rows)]
+
+
+def measuring(found: list[dict[str, Any]]) -> list[str]:
+    rows = [(row["name"], *(number(row[every]) for every in ("0", "1", "10"))) for row in found]
+    headings = ("", "no measurement", "every sweep", "every 10 sweeps")
+    return ["## What measuring costs, attempts/ns", "", *table(headings, rows)]
+
+
+def whole_command(found: dict[str, Any]) -> list[str]:
+    kernel = found["kernel"]
+    rows = [
+        (str(row["sweeps"]), str(row["every"]), f"{number(row['sampling'])} ({row['sampling'] / kernel:.0%})",
+         f"{number(row['whole'])} ({row['whole'] / kernel:.0%})", f"{row['bytes'] / 1e6:.0f}")
+        for row in found["rows"]
+    ]  # fmt: skip
+    headings = ("sweeps", "measured every", "sampling and saving", "from the shell to the end", "result file, MB")
+    return [
+        "## The whole command", "",
+        f"33 temperatures x 64 replicas of L = 64, {found['threads']} threads; the kernel alone: {number(kernel)} attempts/ns.",
+        "", *table(headings, rows),
+        f"A run of one sweep takes {found['warm']:.2f} s from the shell to the end, {found['cold']:.1f} s with an empty cache.",
+        "",
+    ]  # fmt: skip
+
+
+def effective_samples(found: list[dict[str, Any]]) -> list[str]:
+    rows = []
+    for row in found:
+        if "value" not in row:
+            rows.append((str(row["L"]), row["name"], "", "", "", row["trouble"]))
+            continue
+        rows.append(
+            (str(row["L"]), row["name"], number(row["e_per_s"]), number(row["m2_per_s"]), number(row["seconds_to_1e-4"]),
+             row.get("trouble", ""))
+        )  # fmt: skip
+    headings = ("L", "", "samples of e a second", "of m^2", "seconds to an error of 1e-4 of e", "")
+    return ["## Independent samples at Tc of the square lattice, one thread", "", *table(headings, rows)]
+
+
+def ground_states(found: dict[str, Any]) -> list[str]:
+    rows = [
+        (row["name"], str(row["sweeps"]), f"{row['share']:.3f}", number(row["seconds"]))
+        for row in found["rows"]
+    ]  # fmt: skip
+    headings = ("", "sweeps a read", "reads that end there", "seconds to 99 %")
+    about = f"+-J square lattice of {found['sites']} sites; the lowest energy that any read found: {found['lowest']:g}."
+    return ["## Time to the lowest energy known", "", about, "", *table(headings, rows)]
+
+
+def learning(found: dict[str, Any]) -> list[str]:
+    rows = [
+        (own["name"], *(f"{value:.2f}" for value in own["values"])) if "values" in own else (own["name"], own["trouble"])
+        for own in found["curves"]
+    ]  # fmt: skip
+    headings = ("", *(f"{seconds:g} s" for seconds in found["seconds"]))
+    about = (
+        f"Digits, {found['hidden']} hidden units, PCD-1: mean log likelihood of 300 test digits, nats, by the same AIS."
+    )
+    return ["## Likelihood against time", "", about, "", *table(headings, rows)]
+
+
+def coverage(found: dict[str, Any]) -> list[str]:
+    rows = [
+        (row["name"], f"{row['told']} of {found['runs']}", *(f"{row['levels'][level]:.1%}" for level in ("0.6827", "0.95")))
+        for row in found["rows"]
+    ]  # fmt: skip
+    spread = 100 * math.sqrt(0.05 * 0.95 / found["runs"])
+    about = (
+        f"L = {found['L']} at Tc, {found['replicas']} replicas x {found['records']} sweeps a run, {found['runs']} runs; "
+        f"one standard error of the 95 % column is {spread:.1f} %."
+    )
+    headings = ("", "runs that told an error", "68.27 % intervals that hold the truth", "95 % intervals")
+    return ["## Coverage of error bars", "", about, "", *table(headings, rows)]
+
+
+def roofline(found: dict[str, Any]) -> list[str]:
+    ceilings = found["ceilings"]
+    names = {
+        "random_words": "words of xoroshiro128++ a ns", "generator_operations": "64-bit operations of that a ns",
+        "logic_operations": "logic on words in the first-level cache, operations a ns",
+        "cache_bytes": "bytes a ns, first-level cache", "memory_bytes": "bytes a ns, memory",
+        "table_products": "products of a bit and a weight by tables a ns",
+    }  # fmt: skip
+    rows = [
+        (row["name"], number(row["rate"]), row["bound"], number(row["most"]), f"{row['share']:.0%}", row["limit"])
+        for row in found["rows"]
+    ]
+    return [
+        "## Roofline", "", "What one core does here:", "",
+        *table(("", ""), [(names[key], number(value)) for key, value in ceilings.items()]),
+        "What each kernel needs at the least, and what it reaches of that:", "",
+        *table(("kernel", "attempts/ns", "bound", "attempts/ns if nothing else was done", "share", "what else it does"), rows),
+    ]  # fmt: skip
+
+
+STUDIES = {
+    "sizes": sizes, "growth": growth, "patterns": patterns, "measuring": measuring, "whole_command": whole_command,
+    "effective_samples": effective_samples, "ground_states": ground_states, "learning": learning, "coverage": coverage,
+    "roofline": roofline,
+}  # fmt: skip
+
+
+# --- pictures -------------------------------------------------------------------------------------------------------
+
+
+def _figure(width: float = 6.4, height: float = 4.0) -> tuple[Any, Any]:
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    return plt.subplots(figsize=(width, height), layout="constrained")
+
+
+def _saved(figure: Any, folder: Path, name: str, title: str) -> list[str]:
+    import matplotlib.pyplot as plt
+
+    figure.savefig(folder / name, dpi=130)
+    plt.close(figure)
+    return [f"![{title}]({name})", ""]
+
+
+def draw_ratios(known: dict[str, Any], folder: Path) -> list[str]:
+    """How many times as fast as each rival, contest by contest."""
+    bars = []
+    for contest in known["contests"].values():
+        results = results_of(contest)
+        for own in results[1:]:
+            over = ratios(results, own.name)
+            if over:
+                bars.append((f"{contest['title']}: {own.name}", statistics.median(over)))
+    if not bars:
+        return []
+    figure, axes = _figure(9, 0.8 + 0.21 * len(bars))
+    names, values = zip(*reversed(bars), strict=True)
+    axes.barh(range(len(bars)), values, color="tab:blue")
+    axes.set_yticks(range(len(bars)), names, fontsize=7)
+    axes.set(xscale="log", xlabel="times as fast as the rival, same work, in turn, one thread")
+    axes.axvline(1, color="black", linewidth=0.8)
+    axes.margins(y=0.01)
+    return _saved(figure, folder, "ratios.png", "Rates of ising-mc over those of its rivals")
+
+
+def draw_sizes(known: dict[str, Any], folder: Path) -> list[str]:
+    """Rates over the side."""
+    rows = known["studies"].get("sizes", {}).get("rows")
+    if not rows:
+        return []
+    figure, axes = _figure()
+    for kind, colour in (("square", "tab:blue"), ("cubic", "tab:orange")):
+        for packing, marker in (("replicas", "o"), ("sites", "s")):
+            own = [row for row in rows if (row["kind"], row["packing"]) == (kind, packing)]
+            for key, style in (("one", "-"), ("all", "--")):
+                label = f"{kind}, 64 {packing} a word" if key == "one" else None
+                axes.plot([r["L"] for r in own], [r[key] for r in own], style, marker=marker, color=colour, label=label,
+                          markerfacecolor=colour if packing == "replicas" else "white")  # fmt: skip
+    axes.set(
+        xscale="log",
+        xlabel="L",
+        ylabel="attempts per ns (dashed: all threads)",
+        ylim=(0, None),
+        title="Metropolis at Tc",
+    )
+    axes.set_xscale("log", base=2)
+    axes.legend(fontsize=8)
+    return _saved(figure, folder, "sizes.png", "Attempts per ns over the side of the lattice")
+
+
+def draw_effective(known: dict[str, Any], folder: Path) -> list[str]:
+    """Independent samples of m^2 a second."""
+    rows = known["studies"].get("effective_samples")
+    if not isinstance(rows, list):
+        return []
+    figure, axes = _figure()
+    for name in dict.fromkeys(row["name"] for row in rows):
+        own = [row for row in rows if row["name"] == name and "trouble" not in row and not math.isnan(row["m2_per_s"])]
+        style = "o-" if name.startswith("ising-mc") else "s--"
+        axes.plot([row["L"] for row in own], [row["m2_per_s"] for row in own], style, label=name)
+    axes.set(
+        xscale="log", yscale="log", xlabel="L", ylabel="independent samples of m² a second", title="Tc, one thread"
+    )
+    axes.set_xscale("log", base=2)
+    axes.legend(fontsize=7)
+    return _saved(figure, folder, "effective.png", "Independent samples of m^2 a second over L")
+
+
+def draw_learning(known: dict[str, Any], folder: Path) -> list[str]:
+    """Likelihood over seconds."""
+    found = known["studies"].get("learning", {})
+    curves = [own for own in found.get("curves", []) if "values" in own]
+    if not curves:
+        return []
+    figure, axes = _figure()
+    for own in curves:
+        axes.plot(
+            found["seconds"], own["values"], "o-" if own["name"].startswith("ising-mc") else "s--", label=own["name"]
+        )
+    axes.set(xscale="log", xlabel="seconds of learning, one thread", ylabel="log likelihood of test digits, nats")
+    axes.legend(fontsize=8)
+    return _saved(figure, folder, "learning.png", "Test likelihood over seconds of learning")
+
+
+PICTURES = (draw_ratios, draw_sizes, draw_effective, draw_learning)

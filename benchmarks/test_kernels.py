@@ -1,0 +1,30 @@
+"""Kernels under pytest-benchmark, so that a change can be held against what was before.
+
+    pip install -e '.[bench]'
+    pytest benchmarks --benchmark-save=before          # then change something
+    pytest benchmarks --benchmark-compare
+
+Each case sweeps so that one call takes some milliseconds; the figures are attempts a call over its time.
+"""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from studies import started
+
+from ising_mc import bench
+
+ATTEMPTS = 2e7  # of a call
+
+
+@pytest.mark.parametrize("case", bench.CASES, ids=lambda case: case.name)
+def test_kernel(case: bench.Case, benchmark: Any) -> None:
+    unit, sampler = started(case.text, start="up" if "clusters" in case.name else "random")
+    sweeps = max(1, int(ATTEMPTS / unit.attempts_per_sweep))
+    benchmark.extra_info["attempts"] = sweeps * unit.attempts_per_sweep
+    benchmark(sampler.sweep, sweeps)

@@ -1,0 +1,96 @@
+"""The report of the benchmarks from results that are made up, whole ones and such with trouble; its parts go on."""
+
+import json
+import math
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
+
+import report
+import run
+from harness import Contender, Contest
+
+
+def known() -> dict[str, Any]:
+    def result(name: str, rates: list[float], value: float, trouble: str = "") -> dict[str, Any]:
+        return {"name": name, "rates": rates, "value": value, "error": 0.01, "trouble": trouble}
+
+    contest = {
+        "title": "Metropolis, L = 128", "unit": "attempts/ns", "checks": "e", "exact": -1.5,
+        "results": [
+            result("ising-mc", [20.0, 21.0], -1.49), result("mcising", [0.2, 0.2], -1.51),
+            result("broken", [0.5, 0.5], -3.0, "wrong: e = -3 is 150 standard errors from -1.5"),
+            result("absent", [], math.nan, "not installed: absent"),
+        ],
+    }  # fmt: skip
+    effective = [
+        {"L": 64, "name": name, "e_per_s": 1.0, "m2_per_s": 2.0, "value": -1.4, "error": 0.1, "exact": -1.4,
+         "seconds_to_1e-4": seconds}
+        for name, seconds in (("ising-mc, wolff", 2.0), ("mcising, wolff", 150.0))
+    ]  # fmt: skip
+    facts = {
+        "cpu": "a processor",
+        "cores": 2,
+        "flags": "avx2",
+        "python": "3.11",
+        "versions": {"numpy": "2", "rbms": "unknown"},
+    }
+    return {
+        "mode": "quick", "facts": facts, "date": "2026-01-01", "seconds": {"metropolis_2d_128": 60.0},
+        "contests": {"metropolis_2d_128": contest, "dense": {"trouble": "RuntimeError: out of luck"}},
+        "studies": {"effective_samples": effective, "growth": {"trouble": "OSError: no room"}},
+    }  # fmt: skip
+
+
+def test_report(tmp_path: Path) -> None:
+    text = report.text(known(), tmp_path)
+    assert "| 2D Metropolis over mcising | 100 | 102 (100 - 105) |" in text
+    assert "| error of e a second at L = 64, Tc, over the best rival | 50 | 75 |" in text
+    assert "| mcising | 0.2 | 102 (100 - 105) | -1.51 +- 0.01 |" in text
+    assert "| broken | 0.5 |  | -3 +- 0.01 | wrong: e = -3 is 150 standard errors from -1.5 |" in text
+    assert "| absent | - |  | - | not installed: absent |" in text
+    assert "failed: RuntimeError: out of luck" in text
+    assert "failed: OSError: no room" in text
+    assert "rbms" not in text.split("Made by")[0]
+    for name in ("ratios.png", "effective.png"):
+        assert f"({name})" in text
+        assert (tmp_path / name).stat().st_size > 1000
+
+
+def test_parts_that_are_done_are_not_done_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[str] = []
+
+    def study(quick: bool) -> Any:
+        calls.append(f"study {quick}")
+        if len(calls) == 1:
+            raise RuntimeError("at first")
+        return []
+
+    nobody = Contest("nobody", "Nobody", (Contender("ours", "no_such_module:f"),))
+    monkeypatch.setattr(run.contests, "QUICK", (nobody,))
+    monkeypatch.setattr(run.studies, "STUDIES", {"patterns": study})
+    monkeypatch.setattr(run.roofline, "study", lambda quick: calls.append("roofline") or {"ceilings": {}, "rows": []})
+    state, output = tmp_path / "state.json", tmp_path / "out" / "REPORT.md"
+
+    def command(*more: str) -> str:
+        monkeypatch.setattr(sys, "argv", ["run.py", "--quick", "--state", str(state), "--output", str(output), *more])
+        run.main()
+        return output.read_text()
+
+    text = command()
+    assert "not installed: no_such_module" in text
+    assert "failed: RuntimeError: at first" in text
+    assert calls == ["study True", "roofline"]
+    command()
+    assert calls == ["study True", "roofline"]
+    assert "at first" not in command("--only", "patterns")
+    assert calls[2:] == ["study True"]
+    command("--fresh")
+    assert len(calls) == 5
+    assert set(json.loads(state.read_text())["studies"]) == {"patterns", "roofline"}
+    with pytest.raises(SystemExit):
+        command("--only", "nothing")
