@@ -37,6 +37,11 @@ class OneSentenceGroup(click.Group):
             fail(f"{error.filename or 'output'}: {error.strerror or error}")
 
 
+def _named(file: Path, output: Path | None) -> str:
+    """A run as the next command names it."""
+    return f"{file} -o {output}" if output else str(file)
+
+
 def fail(message: str, code: int = 2) -> None:
     """End with one sentence on stderr."""
     click.echo(f"ising-mc: {' '.join(message.split())}", err=True)
@@ -178,7 +183,7 @@ def run(
     if own and is_finished(out, as_begun(spec, out)):
         click.echo(f"{out} is complete", err=True)
     elif own:
-        click.echo(f"{own} is done; when all are, `ising-mc merge {file}` makes {out}", err=True)
+        click.echo(f"{own} is done; when all are, `ising-mc merge {_named(file, output)}` makes {out}", err=True)
     elif not quiet:
         screen.show_results(out)
 
@@ -345,9 +350,8 @@ def submit(
         click.echo(f"job array {found.job} is submitted; job {found.merge_job} merges its parts into {out}")
     else:
         click.echo(f"all tasks are done; job {found.merge_job} merges their parts into {out}")
-    click.echo(
-        f"next: `ising-mc status {file}` tells how far it is; to stop it: scancel {found.job or found.merge_job}"
-    )
+    stop = f"scancel {found.job or found.merge_job}"
+    click.echo(f"next: `ising-mc status {_named(file, output)}` tells how far it is; to stop it: {stop}")
 
 
 @main.command()

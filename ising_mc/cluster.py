@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ising_mc.folders import parts_folder, write_text
+from ising_mc.folders import locked, parts_folder, write_text
 from ising_mc.planning import task_table
 from ising_mc.results import StoreError
 from ising_mc.runspec import RunSpec
@@ -38,6 +38,10 @@ OWN = {  # options of sbatch that the batch script sets itself, or that would ch
 
 class ClusterError(ValueError):
     """Something about the cluster that stops a submission; the message is one sentence."""
+
+
+class UnsureError(ClusterError):
+    """Slurm did not answer, and may or may not have done what it was asked."""
 
 
 @dataclass(frozen=True)
@@ -75,9 +79,18 @@ def submit(
     _refuse_own(options)
     if is_finished(out, as_begun(spec, out)):
         return None
-    if not dry_run:
+    if dry_run:
+        return _submit(file, spec, out, tasks, options, max_running, dry_run, max_restarts)
+    with locked(parts_folder(out) / "submit.lock", f"submit of {out}"):
         _refuse_twice(out)
         fix(spec, out)
+        return _submit(file, spec, out, tasks, options, max_running, dry_run, max_restarts)
+
+
+def _submit(
+    file: Path, spec: RunSpec, out: Path, tasks: int, options: Sequence[str], max_running: int | None, dry_run: bool,
+    max_restarts: int,
+) -> Submission:  # fmt: skip
     spec = as_begun(spec, out)
     store = progress_of(out, spec)
     missing = tuple(task.number for task in task_table(spec, store, tasks) if task.done < 1)
@@ -99,6 +112,9 @@ def submit(
     if missing:
         try:
             job = _sbatch([str(script)])
+        except UnsureError as error:
+            look = f"look with `squeue --me` whether {_job_name(spec)} is in the queue before you submit again"
+            raise ClusterError(f"{error}: {look}") from error
         except ClusterError:
             give_up(out)
             raise
@@ -108,7 +124,7 @@ def submit(
     except ClusterError as error:
         if not job:
             raise
-        later = f"`ising-mc merge {file}` when it is done"
+        later = f"`ising-mc merge {file} -o {out}` when it is done"
         raise ClusterError(f"job array {job} is submitted, but {error}; {later}") from error
     _note(out, job, merge_job, tasks)
     return Submission(script, merge_script, missing, job, merge_job)
@@ -175,8 +191,12 @@ while kill -0 $pid 2>/dev/null; do rc=0; wait $pid || rc=$?; done  # a trap ends
 # {NOT_DONE}: saved, not done.  {ENDED_BY_USR1}: USR1 came while it still started.
 if [ -z "$cancelled" ] && {{ [ $rc -eq {NOT_DONE} ] || [ $rc -eq {ENDED_BY_USR1} ]; }}; then
   if [ "${{SLURM_RESTART_COUNT:-0}}" -lt {max_restarts} ]; then
-    echo "time is over, all is saved: back into the queue"
-    scontrol requeue "${{SLURM_ARRAY_JOB_ID}}_${{SLURM_ARRAY_TASK_ID}}" && sleep 60
+    if scontrol requeue "${{SLURM_ARRAY_JOB_ID}}_${{SLURM_ARRAY_TASK_ID}}"; then
+      echo "time is over, all is saved: back into the queue"
+      sleep 60
+    else
+      echo "time is over, all is saved, but Slurm did not put it back into the queue: ising-mc submit goes on"
+    fi
   else
     echo "time is over, all is saved, but it was restarted {max_restarts} times: ising-mc submit goes on"
   fi
@@ -242,15 +262,23 @@ def _sbatch(arguments: Sequence[str]) -> str:
     done = _call(["sbatch", "--parsable", *arguments])
     if done.returncode:
         said = " ".join(done.stderr.split()) or f"exit code {done.returncode}"
+        if "timed out" in said.lower():
+            raise UnsureError(f"sbatch did not say what became of {arguments[-1]} ({said})")
         raise ClusterError(f"sbatch refused {arguments[-1]}: {said}")
     return done.stdout.strip().partition(";")[0]
 
 
+def _environment() -> dict[str, str]:
+    """The environment without what would change what squeue shows and what the scripts say of themselves."""
+    own = {f"SBATCH_{name.upper().replace('-', '_')}" for name in OWN} | {"SBATCH_ARRAY_INX"}
+    return {name: value for name, value in os.environ.items() if not name.startswith("SQUEUE_") and name not in own}
+
+
 def _call(command: list[str]) -> "subprocess.CompletedProcess[str]":
     try:
-        return subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT, check=False)
+        return subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT, check=False, env=_environment())
     except subprocess.TimeoutExpired as error:
-        raise ClusterError(f"{command[0]} did not answer within {TIMEOUT:g} s") from error
+        raise UnsureError(f"{command[0]} did not answer within {TIMEOUT:g} s") from error
 
 
 def _refuse_twice(out: Path) -> None:

@@ -3,7 +3,7 @@
     lock                held by the process that works here, or shared by all tasks that do
     tasks.json          into how many tasks the work is divided, if it is, and the temperatures that were divided
     tasks.lock          held for an instant by each task that starts
-    partial.lock        held by the process that merges what is done
+    submit.lock         held while the run is submitted
     task-00003-of-00010/    lock and segments of task 3, which writes nowhere else
     task-00003-of-00010-before-0/    the same, from before the work was divided anew
 
@@ -14,8 +14,9 @@ import fcntl
 import json
 import os
 import socket
-from collections.abc import Sequence
-from contextlib import suppress
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,8 @@ from ising_mc.division import MOST_TASKS
 from ising_mc.resultfile import sync_and_rename
 from ising_mc.results import StoreError, first_line
 
-OWN_FILES = ("run.json", "tasks.json", "submitted.json", "tasks.lock", "partial.lock", "lock")
+OWN_FILES = ("run.json", "tasks.json", "submitted.json", "tasks.lock", "submit.lock", "lock")
+CLAIM_SECONDS = 10.0  # after which a process that claimed a file is taken for dead
 TASK_FOLDERS = "task-[0-9]*-of-[0-9]*"
 
 
@@ -126,16 +128,34 @@ def join(parts: Path, task: Task, temperatures: Sequence[float], out: Path) -> i
                 write_text(path, json.dumps(own))
             folder.mkdir(exist_ok=True)
             lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o666)
+            try:
+                hold(lock, folder / "lock", f"{task} of {out}")
+            except StoreError:
+                os.close(lock)
+                raise
         finally:
             os.close(entrance)
     except OSError as error:
         raise StoreError(f"cannot write next to {out}: {error.strerror}") from error
-    try:
-        hold(lock, folder / "lock", f"{task} of {out}")
-    except StoreError:
-        os.close(lock)
-        raise
     return lock
+
+
+@contextmanager
+def locked(path: Path, what: str) -> Iterator[None]:
+    """Hold a lock of its own while something is done; raises StoreError where another process holds it."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    except OSError as error:
+        raise StoreError(f"cannot write {path}: {error.strerror}") from error
+    try:
+        hold(lock, path, what)
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
+    finally:
+        os.close(lock)
 
 
 def _refuse_beside(parts: Path, before: dict[str, Any] | None, task: Task, out: Path) -> None:
@@ -169,7 +189,7 @@ def _is_locked(path: Path) -> bool:
 
 def _set_aside(parts: Path, task: Task) -> None:
     for folder in folders(parts)[1:]:
-        if folder.name.endswith(task.of):
+        if folder.name.endswith(task.of) and segments(folder):
             number = 0
             while (aside := parts / f"{folder.name}-before-{number}").exists():
                 number += 1
@@ -207,9 +227,28 @@ def write_first(path: Path, text: str) -> None:
     except FileExistsError:
         pass
     except OSError:  # a file system without links, or a full one, which then is told of
-        write_text(path, text)
+        _claim_and_write(path, text)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _claim_and_write(path: Path, text: str) -> None:
+    """The same by a folder that only one process can make; the others wait for the file."""
+    claim = path.with_name(f"{path.name}.claim")
+    try:
+        claim.mkdir()
+    except FileExistsError:
+        until = time.monotonic() + CLAIM_SECONDS
+        while not path.exists() and time.monotonic() < until:
+            time.sleep(0.05)
+    except OSError as error:
+        raise StoreError(f"cannot write {path}: {error.strerror}") from error
+    try:
+        if not path.exists():  # or the one that claimed it was killed
+            write_text(path, text)
+    finally:
+        with suppress(OSError):
+            claim.rmdir()
 
 
 def write_text(path: Path, text: str) -> None:

@@ -4,7 +4,6 @@ Threads take units one after the other, the largest first.  A thread keeps the s
 to save, then hands them over together with the unit's state; the main thread writes what it has into one segment.
 """
 
-import os
 import queue
 import signal
 import threading
@@ -24,7 +23,7 @@ from ising_mc.annealfile import write_annealing
 from ising_mc.boltzmannfile import write_machine, write_machine_annealing
 from ising_mc.boltzmannspec import MachineSpec
 from ising_mc.division import divide
-from ising_mc.folders import Task, hold
+from ising_mc.folders import Task, locked
 from ising_mc.isingspec import SamplingSpec
 from ising_mc.kernels._jit import one_compiles
 from ising_mc.observables import PointResults, analyse
@@ -36,7 +35,7 @@ from ising_mc.results import StoreError
 from ising_mc.run import Stretch, advance, try_out, units_of
 from ising_mc.runspec import RunSpec
 from ising_mc.segments import Commit
-from ising_mc.store import Store, as_begun, begin, begin_anew, is_finished, progress_of, with_its_ladder
+from ising_mc.store import Store, as_begun, begin, begin_anew, forget, is_finished, progress_of, with_its_ladder
 from ising_mc.trainfile import write_training
 from ising_mc.unit import Unit
 from ising_mc.words import Series
@@ -340,7 +339,11 @@ def _prepare(spec: RunSpec, out: Path) -> tuple[RunSpec, list[Unit]]:
         if with_its_ladder(spec, out) is None:  # of tasks that start at once the first one places it for all
             placed = place_temperatures(spec if spec.seed is not None else replace(spec, seed=_draw_seed()))
             units_of(placed)
-            begin(out, placed, _draw_seed)
+            try:
+                begin(out, placed, _draw_seed)
+            except StoreError:  # another one was faster
+                if with_its_ladder(spec, out) is None:
+                    raise
         spec = as_begun(spec, out)
     return spec, units_of(spec)
 
@@ -350,6 +353,7 @@ def fix(spec: RunSpec, out: Path) -> None:
 
     Raises StoreError where it has begun as another run, or nothing can be written.
     """
+    forget(out, spec)
     begin_anew(out, _prepare(spec, out)[0], _draw_seed)
 
 
@@ -374,16 +378,21 @@ def merge(
         if missing and not store.has_all_of(spec):
             return _merge_partially(spec, units, missing, store, threads, watcher)
     spec, units = as_begun(spec, out), units_of(as_begun(spec, out))
+    _refuse_missing(spec, units, progress_of(out, spec))  # without the lock, for which tasks would have to wait
     with Store.open(out, spec, _draw_seed, begins=False) as store:
         if not store.has_all_of(spec):
-            missing = _missing(spec, units, store)
-            if missing:
-                raise StoreError(f"{out} lacks {_named(missing, len(units))}: run these first, or merge --partial")
+            _refuse_missing(spec, units, store)
             if not _merge_into(out, spec, units, store, threads, watcher):
                 return None
         store.remove_parts()
         partial_file(out).unlink(missing_ok=True)
     return out
+
+
+def _refuse_missing(spec: RunSpec, units: Sequence[Unit], store: Store) -> None:
+    missing = _missing(spec, units, store)
+    if missing and not store.has_all_of(spec):
+        raise StoreError(f"{store.out} lacks {_named(missing, len(units))}: run these first, or merge --partial")
 
 
 def _missing(spec: RunSpec, units: Sequence[Unit], store: Store) -> list[Unit]:
@@ -399,17 +408,8 @@ def _merge_partially(
     if not own:
         raise StoreError(f"{store.out} has neither a system nor a temperature that is done: nothing to merge as yet")
     facts = {"missing": _named(missing, len(units)), "units": len(own), "of": len(units)}
-    path = store.parts / "partial.lock"
-    try:
-        lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-    except OSError as error:
-        raise StoreError(f"cannot write {path}: {error.strerror}") from error
-    try:
-        hold(lock, path, f"merge --partial of {store.out}")
+    with locked(target.with_name(target.name + ".lock"), f"merge --partial of {store.out}"):
         done = _merge_into(target, part, own, store, threads, watcher, {"partial": facts})
-        path.unlink(missing_ok=True)
-    finally:
-        os.close(lock)
     return target if done else None
 
 
@@ -479,7 +479,7 @@ def _write(runner: Runner, out: Path, began: str, more: dict[str, dict[str, Any]
         write_machine(out, runner.store, spec, own, runner.threads, attributes, tick_unless_stopped, look)
         return
     if spec.kind in WRITERS:
-        WRITERS[spec.kind](out, runner.store, spec, runner.units, attributes, tick)
+        WRITERS[spec.kind](out, runner.store, spec, runner.units, attributes, tick_unless_stopped)
         return
     assert isinstance(spec, SamplingSpec)
     units: Any = runner.units

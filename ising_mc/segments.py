@@ -97,13 +97,22 @@ def _user_block(image: bytes) -> bytes:
     return f"ising_mc segment, crc32 {zlib.crc32(image):08x}\n".encode().ljust(USER_BLOCK, b"\0")
 
 
+class DamagedError(OSError):
+    """A segment that is not what was written."""
+
+
+def _opened(path: Path) -> h5py.File:
+    """A segment to read: nobody writes it, so that no lock is needed, which some file systems do not have."""
+    return h5py.File(path, "r", locking=False)
+
+
 @contextmanager
 def open_segment(path: Path) -> Iterator[h5py.File]:
-    """Open a segment after checking it byte for byte; raises OSError where it is damaged."""
+    """Open a segment after checking it byte for byte; raises DamagedError, and OSError where it cannot be read."""
     content = path.read_bytes()
     if content[:USER_BLOCK] != _user_block(content[USER_BLOCK:]):
-        raise OSError("its checksum does not match")
-    with h5py.File(path, "r") as file:
+        raise DamagedError("its checksum does not match")
+    with _opened(path) as file:
         yield file
 
 
@@ -118,7 +127,7 @@ def unit_groups(file: h5py.File) -> Iterator[tuple[str, h5py.Group]]:
 def read_series(path: Path, key: str, part: Part | None) -> Series:
     """The stretch of a unit; part: of one temperature of a ladder."""
     t, number = part or (0, 1)
-    with h5py.File(path, "r") as file:
+    with _opened(path) as file:
         return {
             name: data[t * len(data) // number : (t + 1) * len(data) // number]
             for name, data in file[f"{key}/series"].items()
@@ -127,6 +136,6 @@ def read_series(path: Path, key: str, part: Part | None) -> Series:
 
 def read_state(path: Path, key: str) -> State:
     """The state of a unit after its stretch."""
-    with h5py.File(path, "r") as file:
+    with _opened(path) as file:
         more = {name: file[f"{key}/more/{name}"][()] for name in list(file.get(f"{key}/more", ()))}
         return State(file[f"{key}/spins"][()], file[f"{key}/random_state"][()], more)

@@ -13,6 +13,8 @@ and state commit together.  The result file is made from the segments, again by 
 
 import json
 import os
+import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -46,6 +48,7 @@ from ising_mc.results import (
 from ising_mc.runspec import RunSpec
 from ising_mc.segments import (
     Commit,
+    DamagedError,
     Part,
     concatenated,
     joined,
@@ -59,6 +62,7 @@ from ising_mc.streams import SAMPLER_VERSION
 from ising_mc.words import LANES, Series, State
 
 SAME = ("schema_version", "sampler_version", "identity", "seed")  # in all segments of a run
+LOCK_SECONDS = 5.0  # that a task waits for a lock: a merge or a submission looks whether anybody is at work
 MOST_CHANGES = 4  # told in one sentence
 HEADER = {  # what run.json holds
     "schema_version": int,
@@ -124,22 +128,17 @@ class Store:
         file has changed in more than sweeps and temperatures.
         """
         parts = parts_folder(out)
-        locks = []
+        locks: list[int] = []
         try:
             if task and (header := read_header(out)) is not None:
                 _refuse_changes(out, header, spec)  # before a task leaves anything there
-            try:
-                parts.mkdir(parents=True, exist_ok=True)
-                locks.append(os.open(parts / "lock", os.O_RDWR | os.O_CREAT, 0o666))
-            except OSError as error:
-                raise StoreError(f"cannot write next to {out}: {error.strerror}") from error
-            hold(locks[0], parts / "lock", str(out), shared=task is not None)
+            locks.append(_hold_all(out, shared=task is not None, patience=LOCK_SECONDS if task else 0))
             if task:
                 locks.append(join(parts, task, spec.temperatures, out))
             try:
                 yield Store._read(out, spec, draw_seed, task) if begins else progress_of(out, spec)
             finally:
-                if not task:
+                if not task and (begins or not (parts / "run.json").exists()):
                     remove_if_idle(parts)
         finally:
             for lock in reversed(locks):
@@ -148,7 +147,7 @@ class Store:
     @staticmethod
     def _read(out: Path, spec: RunSpec, draw_seed: Callable[[], int], task: Task | None) -> "Store":
         if task is None:
-            _forget_if_empty(out, spec)
+            _forget_if_empty(out, spec, submitted=False)
         found = begin(out, spec, draw_seed)
         path, header = parts_folder(out) / "run.json", _header(spec, found["seed"])
         if json.dumps(found) != json.dumps(header):  # sweeps or temperatures have grown
@@ -268,9 +267,8 @@ class Store:
             self.saves.setdefault(path.parent.name, []).append(Save(path.stat().st_mtime, sweeps))
         except FileNotFoundError:
             raise
-        except PermissionError as error:
-            raise StoreError(f"cannot read segment {path}: {first_line(error)}") from error
         except OSError as error:
+            _refuse_unreadable(path, error)
             which = "it" if last else "it and all later ones"
             raise StoreError(
                 f"segment {path} is damaged ({first_line(error)}): move {which} away, and the run goes on from the "
@@ -339,6 +337,12 @@ class Store:
 # -- reading ---------------------------------------------------------------------------------------------------------
 
 
+def _refuse_unreadable(path: Path, error: OSError) -> None:
+    """Raise StoreError where a segment cannot be read just now, which says nothing of what is in it."""
+    if error.errno and not isinstance(error, DamagedError):
+        raise StoreError(f"cannot read segment {path}: {first_line(error)}; nothing is lost, try again") from error
+
+
 def read_header(out: Path) -> dict[str, Any] | None:
     """Identity, seed, sweeps and temperatures of a run from its parts or its result file; None where there is none."""
     text = parts_folder(out) / "run.json"
@@ -358,11 +362,10 @@ def read_header(out: Path) -> dict[str, Any] | None:
             try:
                 with open_segment(path) as file:
                     return dict(json.loads(file.attrs["run"]))
-            except PermissionError as error:
-                raise StoreError(f"cannot read segment {path}: {first_line(error)}") from error
             except FileNotFoundError:
                 raise
             except OSError as error:
+                _refuse_unreadable(path, error)
                 raise StoreError(f"segment {path} is damaged ({first_line(error)}): move it away") from error
     if not out.exists():
         return None
@@ -419,8 +422,25 @@ def begin_anew(out: Path, spec: RunSpec, draw_seed: Callable[[], int]) -> None:
     """Write down what a run is before any process works on it, as `begin` does; another run that is empty goes."""
     with _alone(out) as alone:
         if alone:
-            _forget_if_empty(out, spec)
-        begin(out, spec, draw_seed)
+            _forget_if_empty(out, spec, submitted=True)
+        found = begin(out, spec, draw_seed)
+        if alone:
+            _grow(out, spec, found)
+
+
+def forget(out: Path, spec: RunSpec) -> None:
+    """Forget another run that has not sampled anything, before the temperatures of this one are placed."""
+    if parts_folder(out).exists():
+        with _alone(out) as alone:
+            if alone:
+                _forget_if_empty(out, spec, submitted=True)
+
+
+def _grow(out: Path, spec: RunSpec, found: dict[str, Any]) -> None:
+    """Note the sweeps and temperatures that a run has grown by."""
+    header = _header(spec, found["seed"])
+    if json.dumps(found) != json.dumps(header):
+        write_text(parts_folder(out) / "run.json", json.dumps(header, indent=1))
 
 
 def give_up(out: Path) -> None:
@@ -433,32 +453,55 @@ def give_up(out: Path) -> None:
 @contextmanager
 def _alone(out: Path) -> Iterator[bool]:
     """Hold the lock of a run: whether nobody works on it."""
-    parts = parts_folder(out)
+    lock = None
+    with suppress(StoreError):
+        lock = _hold_all(out)
     try:
-        parts.mkdir(parents=True, exist_ok=True)
-        lock = os.open(parts / "lock", os.O_RDWR | os.O_CREAT, 0o666)
-    except OSError as error:
-        raise StoreError(f"cannot write next to {out}: {error.strerror}") from error
-    try:
-        alone = False
-        with suppress(StoreError):
-            hold(lock, parts / "lock", str(out))
-            alone = True
-        yield alone
+        yield lock is not None
     finally:
-        os.close(lock)
+        if lock is not None:
+            os.close(lock)
 
 
-def _forget_if_empty(out: Path, spec: RunSpec) -> None:
-    """Forget another run that has not sampled anything: its run file may change.  For the holder of the lock."""
-    header, parts = read_header(out), parts_folder(out)
-    if header is None or out.exists() or any(segments(folder) for folder in folders(parts)):
+def _hold_all(out: Path, shared: bool = False, patience: float = 0.0) -> int:
+    """The lock of a run, as a descriptor; patience: seconds in which to try again, as a merge may only be looking.
+
+    Raises StoreError where another process has it, and where nothing can be written.
+    """
+    parts, until = parts_folder(out), time.monotonic() + patience
+    while True:
+        try:
+            parts.mkdir(parents=True, exist_ok=True)
+            lock = os.open(parts / "lock", os.O_RDWR | os.O_CREAT, 0o666)
+        except OSError as error:
+            raise StoreError(f"cannot write next to {out}: {error.strerror}") from error
+        try:
+            hold(lock, parts / "lock", str(out), shared)
+        except StoreError:
+            os.close(lock)
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.1)
+        else:
+            return lock
+
+
+def _forget_if_empty(out: Path, spec: RunSpec, submitted: bool) -> None:
+    """Forget another run that has not sampled anything: its run file may change.  For the holder of the lock.
+
+    submitted: also one that was submitted, because no job of it is left.
+    """
+    parts = parts_folder(out)
+    if out.exists() or any(segments(folder) for folder in folders(parts)):
         return
-    if isinstance(spec, SamplingSpec) and spec.places_its_ladder:
-        return  # its temperatures are those of the run that is there
-    try:
-        _refuse_changes(out, header, spec)
-    except StoreError:
+    header = read_header(out)
+    if header is None or ((parts / "submitted.json").exists() and not submitted):
+        return
+    if isinstance(spec, SamplingSpec) and spec.places_its_ladder:  # its temperatures may be those of the run there
+        other = header["identity"] != spec.identity() or spec.seed not in (None, header["seed"])
+    else:
+        other = bool(_changes(header, spec))
+    if other:
         (parts / "run.json").unlink(missing_ok=True)
 
 
@@ -494,10 +537,22 @@ def progress_of(out: Path, spec: RunSpec) -> "Store":
 
     Raises StoreError for damaged files and for a run file that has changed.
     """
+    before = _age(out)
     try:
         return _progress_of(out, spec)
-    except FileNotFoundError:  # the run ended just now and removed its parts
-        return _progress_of(out, spec)
+    except (FileNotFoundError, StoreError):
+        if _age(out) == before and not isinstance(sys.exception(), FileNotFoundError):
+            raise
+        return _progress_of(out, spec)  # the run ended just now and removed its parts
+
+
+def _age(out: Path) -> tuple[int, int] | None:
+    """What tells whether a result file was written since."""
+    try:
+        found = out.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns
 
 
 def _progress_of(out: Path, spec: RunSpec) -> "Store":
@@ -518,6 +573,13 @@ def _refuse_changes(out: Path, header: dict[str, Any], spec: RunSpec) -> None:
                 f"{out} comes from another version of ising_mc ({key} {header[key]}, this is {own}): finish it with "
                 "that version, or choose another -o"
             )
+    changes = _changes(header, spec)
+    if changes:
+        raise StoreError(f"{out} belongs to another run ({'; '.join(changes)}): choose another -o, or undo the change")
+
+
+def _changes(header: dict[str, Any], spec: RunSpec) -> list[str]:
+    """What makes a run another one than it was."""
     old, new = header["identity"], spec.identity()
     changes = [f"{key} was {cut(old.get(key))}, is {cut(new[key])}" for key in new if old.get(key) != new[key]]
     if len(changes) > MOST_CHANGES:
@@ -530,5 +592,4 @@ def _refuse_changes(out: Path, header: dict[str, Any], spec: RunSpec) -> None:
     gone = [T for T in header["temperatures"] if T not in spec.temperatures]
     if gone:
         changes.append(f"grid.temperatures no longer holds {', '.join(map(str, gone))}")
-    if changes:
-        raise StoreError(f"{out} belongs to another run ({'; '.join(changes)}): choose another -o, or undo the change")
+    return changes

@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import ANY
 
 import h5py
 import numpy as np
@@ -351,6 +352,35 @@ def test_many_tasks_that_start_at_the_same_time(tmp_path: Path) -> None:
     assert json.loads((parts(out) / "run.json").read_text())["seed"] == int(seeds.pop())
 
 
+NO_LOCKS = (
+    "import errno, fcntl, os\n"
+    "def refuse(*_, **__): raise OSError(errno.ENOLCK, 'No locks available')\n"
+    "def no_links(*_, **__): raise OSError(errno.EPERM, 'Operation not permitted')\n"
+    "fcntl.flock, os.link = refuse, no_links"
+)
+
+
+def test_file_systems_without_locks_and_links(tmp_path: Path) -> None:
+    path, out = write(tmp_path, toml(ISING, run__seed=None)), tmp_path / "run.h5"
+
+    def start(number: int, *more: str) -> subprocess.Popen[str]:
+        own = ("run", path, "-o", out, "--task", number, "--tasks", 6, "--threads", 1, "--quiet", *more)
+        return launch(*own, program=NO_LOCKS)
+
+    processes = [start(number) for number in range(6)]
+    assert [finish(process) for process in processes] == [(0, ANY)] * 6
+    code, stderr = finish(launch("merge", path, "-o", out, "--quiet", program=NO_LOCKS))
+    assert code == 0, stderr
+    assert not parts(out).exists()
+
+
+def test_tasks_that_place_a_ladder_at_the_same_time(tmp_path: Path) -> None:
+    path, out = write(tmp_path, toml(KINDS["placed ladder"], run__seed=None)), tmp_path / "run.h5"
+    processes = [launch("run", path, "-o", out, "--task", number, "--tasks", 3, "--quiet") for number in range(3)]
+    assert [finish(process) for process in processes] == [(0, ANY)] * 3
+    merged(path, out)
+
+
 def test_a_second_job_is_refused(tmp_path: Path) -> None:
     path, out = write(tmp_path, ENDLESS), tmp_path / "run.h5"
     other = write(tmp_path, toml(KILLED, schedule__sweeps="4000000000", grid__temperatures="[2.0, 2.5, 3.0, 4.0]"), "t")
@@ -364,7 +394,7 @@ def test_a_second_job_is_refused(tmp_path: Path) -> None:
 
         refused("another process", "task 0 of 3", command=("run", "--task", 0, "--tasks", 3))
         refused("another process", "run.h5")
-        refused("another process", "run.h5", command=("merge",))
+        refused("lacks", "run.h5", command=("merge",))
         refused("nothing to merge", command=("merge", "--partial"))
         refused("in 3 tasks", "--tasks 3, not 4", command=("run", "--task", 0, "--tasks", 4))
         refused("in 3 tasks at other temperatures", file=other, command=("run", "--task", 1, "--tasks", 3))
@@ -384,7 +414,7 @@ def test_tasks_beside_a_whole_run_are_refused(tmp_path: Path) -> None:
     try:
         sampling(process)
         assert_refused(cli("run", path, "-o", out, "--task", 0, "--tasks", 3), "another process", "run.h5")
-        assert_refused(cli("merge", path, "-o", out), "another process", "run.h5")
+        assert_refused(cli("merge", path, "-o", out), "lacks")
         assert not list(parts(out).glob("task*"))
     finally:
         process.kill()
@@ -392,7 +422,7 @@ def test_tasks_beside_a_whole_run_are_refused(tmp_path: Path) -> None:
 
 
 def test_tasks_at_the_same_time_one_of_them_killed(tmp_path: Path) -> None:
-    text = toml(KILLED, schedule__sweeps="8000", lattice__size="[8]")
+    text = toml(KILLED, schedule__sweeps="40000", lattice__size="[8]")
     reference = datasets(complete(tmp_path, text, "undisturbed"))
     path, out = write(tmp_path, text), tmp_path / "run.h5"
 
@@ -403,7 +433,7 @@ def test_tasks_at_the_same_time_one_of_them_killed(tmp_path: Path) -> None:
     sampling(processes[1])
     time.sleep(0.2)
     processes[1].kill()
-    finish(processes[1])
+    assert finish(processes[1])[0] == -signal.SIGKILL
     assert cli("status", path, "-o", out).exit_code == 0
     processes[1] = start(1)
     assert [finish(process)[0] for process in processes] == [0, 0]
@@ -722,10 +752,8 @@ def test_a_part_is_merged_and_marked(case: str, references: Callable[[str], Data
             (_, shape, content), (_, _, other) = own[name], reference[name]
             assert shape[0] == 1
             assert content == other[places * len(content) : (places + 1) * len(content)]
-    again = target.read_bytes()
     assert cli("merge", path, "-o", out, "--partial", "--quiet").exit_code == 0
     assert datasets(target) == own
-    assert again
     shown = cli("results", target)
     assert shown.exit_code == 0
     assert "is partial, it lacks" in shown.stdout.splitlines()[0]
@@ -743,8 +771,11 @@ def test_a_part_is_merged_while_tasks_run(tmp_path: Path) -> None:
     path, out = write(tmp_path, text), tmp_path / "run.h5"
     process = launch("run", path, "-o", out, "--task", 1, "--tasks", 12, "--threads", 1)
     try:
+        sampling(process)
+        process.send_signal(signal.SIGSTOP)  # it stays where it is, with its locks
         for number in range(2, 12):
             assert run_task(path, out, number, 12) == 0
+        assert process.poll() is None
         result = cli("merge", path, "-o", out, "--partial", "--quiet")
         assert result.exit_code == 0, result.output
         with h5py.File(partial_file(out)) as file:
@@ -925,7 +956,8 @@ def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         'echo "sbatch: error: invalid partition" >&2; exit 1;; esac; echo "$n;main"; echo $((n + 1)) > "$0.count"',
         "squeue": 'cat "$0.queued" 2>/dev/null || { cat "$0.says" 2>/dev/null || echo "slurm_load_jobs error: '
         'Invalid job id specified"; exit 1; } >&2',
-        "scontrol": "exit 1",
+        "scontrol": '[ ! -e "$0.refuse" ]',
+        "sleep": '[ "$1" = 60 ] || /usr/bin/sleep "$1"',  # after a requeue Slurm ends the script
     }
     for name, text in programs.items():
         (folder / name).write_text(f'#!/bin/bash\necho "$*" >> "$0.calls"\n{text}\n')
@@ -1025,13 +1057,45 @@ def test_a_job_does_what_was_submitted(fake: Path, tmp_path: Path) -> None:
     merged(path, out)
 
 
-def test_what_cannot_be_noted_is_told(fake: Path, tmp_path: Path) -> None:
+def test_what_cannot_be_noted_is_told(fake: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path, out = write(tmp_path, toml(ISING)), tmp_path / "run.h5"
-    parts(out).mkdir()
-    parts(out).joinpath("submitted.json").mkdir()  # nobody can write it
+    old = cluster.write_text
+
+    def no_room(target: Path, text: str) -> None:
+        if target.name == "submitted.json":
+            raise StoreError(f"cannot write {target}: No space left on device")
+        old(target, text)
+
+    monkeypatch.setattr(cluster, "write_text", no_room)
     result = cli("submit", path, "-o", out, "--tasks", 3)
-    assert_refused(result, "submitted.json")
-    assert "is submitted" in result.stderr or not calls(fake, "sbatch")
+    assert_refused(result, "job 17 is submitted, but cannot write", "submitted.json", "scancel it")
+    assert len(calls(fake, "sbatch")) == 1
+
+
+def test_sbatch_does_not_answer(fake: Path, tmp_path: Path) -> None:
+    """It may have taken the job: what the run is stays written down, and the user is asked to look."""
+    path, out = write(tmp_path, toml(ISING)), tmp_path / "run.h5"
+    (fake / "sbatch").write_text("#!/bin/bash\necho 'Socket timed out on send/recv operation' >&2; exit 1\n")
+    assert_refused(cli("submit", path, "-o", out, "--tasks", 3), "did not say what became of", "squeue --me")
+    assert (parts(out) / "run.json").exists()
+
+
+def test_a_whole_run_beside_what_waits(fake: Path, tmp_path: Path) -> None:
+    path, out = write(tmp_path, toml(ISING)), tmp_path / "run.h5"
+    assert cli("submit", path, "-o", out, "--tasks", 3).exit_code == 0
+    before = (parts(out) / "run.json").read_bytes()
+    edited = write(tmp_path, toml(ISING, grid__replicas="4"), "edited.toml")
+    assert_refused(cli("run", edited, "-o", out, "--quiet"), "belongs to another run")
+    assert (parts(out) / "run.json").read_bytes() == before
+
+
+def test_a_run_that_has_grown_is_fixed_when_it_is_submitted(fake: Path, tmp_path: Path) -> None:
+    path, out = write(tmp_path, toml(ISING)), tmp_path / "run.h5"
+    run_all(path, out, 3)
+    write(tmp_path, toml(ISING, schedule__sweeps="400"))
+    assert cli("submit", path, "-o", out, "--tasks", 3).exit_code == 0
+    write(tmp_path, toml(ISING))
+    assert_refused(cli("merge", path, "-o", out), "schedule.sweeps was 400, is 200, but can only grow")
 
 
 def test_lines_of_the_scripts(fake: Path, tmp_path: Path) -> None:
@@ -1136,6 +1200,19 @@ def test_the_batch_script(case: str, fake: Path, tmp_path: Path, monkeypatch: py
     assert process.returncode == code, (stdout, stderr)
     assert calls(fake, "scontrol") == (["requeue 17_2"] if put_back else [])
     assert ("ising-mc submit goes on" in stdout) == (case == "too often")
+    assert ("back into the queue" in stdout) == put_back
+
+
+def test_slurm_refuses_to_requeue(fake: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cluster, "_command", lambda: ["bash", "-c", "exit 85"])
+    path, out = write(tmp_path, toml(ISING)), tmp_path / "run.h5"
+    cluster.submit(path, load(path), out, 3, dry_run=True)
+    (fake / "scontrol.refuse").touch()
+    environment = os.environ | {"SLURM_ARRAY_TASK_ID": "2", "SLURM_ARRAY_JOB_ID": "17"}
+    command = ["bash", str(tmp_path / "run.sbatch")]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=TIMEOUT, check=False)
+    assert done.returncode == SAVED
+    assert "did not put it back" in done.stdout
 
 
 def test_the_script_runs_a_task(fake: Path, references: Callable[[str], Data], tmp_path: Path) -> None:
