@@ -6,6 +6,7 @@ from harness import Contender, Contest
 from ising_mc import exact
 
 WORKED = "[grid]\nreplicas = {replicas}\ntemperatures = [{T}]\n[schedule]\nsweeps = 1\n"
+WARM = 2.8
 CHECKED = 16  # side of the lattices whose energies are checked
 LADDER = [0.9 + 0.1 * k for k in range(16)]
 N_DENSE, T_DENSE = 1024, 0.5
@@ -18,19 +19,22 @@ def lattice(kind: str, L: int, T: float, update: str, replicas: int = 64, more: 
     )
 
 
-def ours(text: str, check: str = "", **options: object) -> Contender:
-    return Contender("ising-mc", "contenders:engine", {"text": text, "check_text": check, **options})
+def ours(text: str, check: str = "", exact: float | None = None, **options: object) -> Contender:
+    return Contender("ising-mc", "contenders:engine", {"text": text, "check_text": check, **options}, exact)
 
 
 def metropolis_2d(L: int, T: float = TC) -> Contest:
     packing = 'packing = "sites"\n' if L >= 1024 else ""
     text = lattice("square", L, T, "metropolis", 1 if packing else 64, packing)
     check = lattice("square", CHECKED, T, "metropolis")
+    if packing:  # the smallest lattice of that kind, warm enough to forget soon where it started
+        check = lattice("square", 128, WARM, "metropolis", 1, packing)
+    own = ours(text, check, exact=float(exact.kaufman(WARM, 128).energy) if packing else None)
     peers = {"L": L, "T": T, "check_size": CHECKED}
     return Contest(
         f"metropolis_2d_{L}", f"Metropolis, square lattice, L = {L}, Tc",
         (
-            ours(text, check),
+            own,
             Contender("mcising", "contenders:mcising", peers),
             Contender("peapods", "contenders:peapods", peers),
             Contender("dwave-samplers", "contenders:dwave", peers),

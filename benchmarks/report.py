@@ -73,7 +73,9 @@ def contests(found: dict[str, Any]) -> list[str]:
         for own in results:
             rate = number(scale * statistics.median(own.rates)) if own.rates else "-"
             over = ratios(results, own.name) if own is not results[0] else []
-            value = "-" if math.isnan(own.value) else f"{own.value:.6g} +- {own.error:.1g}"
+            value = (
+                ("" if own.trouble else "unchecked") if math.isnan(own.value) else f"{own.value:.6g} +- {own.error:.1g}"
+            )
             rows.append((own.name, rate, middle_and_spread(over) if over else "", value, own.trouble))
         lines += table(("", unit, "ours over it", f"{contest['checks']}{exact}", ""), rows)
     return lines

@@ -126,6 +126,8 @@ def autocorrelation(series: ArrayLike) -> Floats:
     if x.min() == x.max():
         return np.full(n, nan)
     products = _lagged_products(x - x.mean(), n, np.float64) / (replicas * (n - np.arange(n)))
+    if not products[0] > 0:  # too small for their squares
+        return np.full(n, nan)
     normalised: Floats = products / products[0]
     return normalised
 
@@ -290,18 +292,21 @@ def _lagged_products(delta: Floats, lags: int, precision: type = np.float32) -> 
     and take half of the time.
     """
     replicas, n = delta.shape
-    squares = float(np.einsum("rs,rs->", delta, delta))
+    peak = float(np.abs(delta).max())
+    if not peak > 0:
+        return np.zeros(lags)
     size = fft.next_fast_len(n + lags - 1, real=True)  # zeros behind each replica keep its ends apart
-    scale, power = 1 / sqrt(squares / delta.size), np.zeros(size // 2 + 1)
+    power = np.zeros(size // 2 + 1)
     padded = np.zeros((min(AT_ONCE, replicas), size), precision)
     for first in range(0, replicas, AT_ONCE):
         some = delta[first : first + AT_ONCE]
-        np.multiply(some, scale, out=padded[: len(some), :n], casting="same_kind")
+        np.divide(some, peak, out=padded[: len(some), :n], casting="same_kind")
         parts: NDArray[Any] = fft.rfft(padded[: len(some)], axis=1).view(precision)  # real and imaginary ones, in turn
         np.multiply(parts, parts, out=parts)
         power += parts.sum(axis=0).reshape(-1, 2).sum(axis=1)
-    products: Floats = fft.irfft(power, size)[:lags] / scale**2
-    products[0] = squares
+    products: Floats = fft.irfft(power, size)[:lags]
+    products *= peak * peak
+    products[0] = np.einsum("rs,rs->", delta, delta)
     return products
 
 

@@ -167,6 +167,7 @@ def read_training_results(path: Path) -> dict[str, Any]:
             "seconds": float(file["timings"].attrs["wall_seconds"]),
         }
         found |= {name: data[()] for name, data in file["training"].items()}
+        found.setdefault("swap_rate", np.full(len(found["epoch"]), np.nan))  # of files that did not tell it
         names = ("examples", "samples", "data_mean", "model_mean", "data_covariance", "model_covariance")
         return found | {name: group[name][()] for name in names if name in group}
 

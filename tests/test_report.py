@@ -52,7 +52,7 @@ def test_report(tmp_path: Path) -> None:
     assert "| error of e a second at L = 64, Tc, over the best rival | 50 | 75 |" in text
     assert "| mcising | 0.2 | 102 (100 - 105) | -1.51 +- 0.01 |" in text
     assert "| broken | 0.5 |  | -3 +- 0.01 | wrong: e = -3 is 150 standard errors from -1.5 |" in text
-    assert "| absent | - |  | - | not installed: absent |" in text
+    assert "| absent | - |  |  | not installed: absent |" in text
     assert "failed: RuntimeError: out of luck" in text
     assert "failed: OSError: no room" in text
     assert "rbms" not in text.split("Made by")[0]

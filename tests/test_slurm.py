@@ -227,8 +227,9 @@ def test_cancelled(job: Job, reference: Data) -> None:
     for command in (("submit", "--tasks", 2), ("submit", "--tasks", 3)):
         result = cli(command[0], job.path, "-o", job.out, *command[1:])
         assert_refused(result, f"in the queue already, as job {job.array}")
-    for command in (("run",), ("merge",), ("run", "--task", 0, "--tasks", 2)):
+    for command in (("run",), ("run", "--task", 0, "--tasks", 2)):
         assert_refused(cli(command[0], job.path, "-o", job.out, *command[1:]), "another process")
+    assert_refused(cli("merge", job.path, "-o", job.out), "lacks")
     job.node.call("scancel", job.array)
     assert set(job.node.wait(job.array, SECONDS).values()) == {"CANCELLED"}
     assert job.node.wait(job.merge, SECONDS) == {"": "CANCELLED"}

@@ -12,6 +12,7 @@ import pytest
 from scipy import stats
 from scipy.signal import lfilter
 
+from ising_mc import statistics
 from ising_mc.statistics import (
     Agreement,
     Estimate,
@@ -315,3 +316,46 @@ def test_frozen_replicas_are_not_told_apart_by_rounding(value: float) -> None:
     assert np.isnan(compare_replicas(frozen).p_value)
     frozen[5] += abs(value) + 1e-3  # one that is frozen elsewhere
     assert compare_replicas(frozen).p_value == 0.0
+
+
+@pytest.mark.parametrize(
+    ("replicas", "n", "lags"), [(1, 100, 7), (16, 33, 33), (17, 257, 64), (33, 1000, 100), (2, 5, 1)]
+)
+def test_products_of_few_lags_are_those_of_plain_sums(replicas: int, n: int, lags: int) -> None:
+    x = 1e3 * np.random.default_rng(1).standard_normal((replicas, n)).cumsum(axis=1)
+    plain = np.array([(x[:, : n - t] * x[:, t:]).sum() for t in range(lags)])
+    found = statistics._lagged_products(x, lags)
+    assert np.abs(found - plain).max() < 1e-5 * plain[0]
+    assert found[0] == pytest.approx(plain[0], rel=1e-12)
+
+
+def test_few_lags_give_what_all_lags_give(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fast series close their window within the lags that are tried first, slow ones do not; the result is the same."""
+    rng, reaches = np.random.default_rng(2), []
+    plain = statistics._lagged_products
+
+    def all_lags(delta: np.ndarray, lags: int, precision: type = np.float64) -> np.ndarray:
+        reaches.append(lags / delta.shape[1])
+        return plain(delta, delta.shape[1], np.float64)[:lags]
+
+    for tau in (0.6, 5.0, 60.0):
+        a = np.exp(-1 / tau)
+        for replicas in (1, 4, 12, 64):
+            x = lfilter([1], [1, -a], rng.standard_normal((replicas, 3000)), axis=1)[:, 1000:]
+            own = mean(x)
+            with monkeypatch.context() as patch:
+                patch.setattr(statistics, "_lagged_products", all_lags)
+                other = mean(x)
+            for name in ("value", "error", "tau_int", "degrees_of_freedom"):
+                assert getattr(own, name) == pytest.approx(getattr(other, name), rel=1e-4, nan_ok=True)
+    assert min(reaches) < 0.2
+    assert max(reaches) == 1.0
+
+
+@pytest.mark.parametrize("size", [1e-300, 1e-140, 1e140])
+def test_series_of_any_size(size: float) -> None:
+    x = np.random.default_rng(3).standard_normal((8, 500))
+    own = mean(size * x)
+    assert own.value == pytest.approx(size * mean(x).value)
+    assert isnan(own.error) or own.error == pytest.approx(size * mean(x).error, rel=1e-4)
+    assert np.allclose(autocorrelation(size * x), autocorrelation(x)) or np.isnan(autocorrelation(size * x)).all()
