@@ -254,7 +254,7 @@ def _checked(series: ArrayLike) -> Floats:
     x = np.asarray(series, dtype=np.float64)
     if x.ndim != 2 or x.size == 0:
         raise ValueError(f"a series must have the shape (replica, sweep), not {x.shape}")
-    if not np.isfinite(x).all():
+    if not (isfinite(x.min()) and isfinite(x.max())):  # which are NaN where any value is
         raise ValueError("a series must be finite, this one holds NaN or infinity")
     return x
 
@@ -292,21 +292,22 @@ def _lagged_products(delta: Floats, lags: int, precision: type = np.float32) -> 
     and take half of the time.
     """
     replicas, n = delta.shape
-    peak = float(np.abs(delta).max())
-    if not peak > 0:
+    squares = float(np.einsum("rs,rs->", delta, delta))
+    scale = sqrt(squares / delta.size)
+    if not scale > 0:
         return np.zeros(lags)
     size = fft.next_fast_len(n + lags - 1, real=True)  # zeros behind each replica keep its ends apart
     power = np.zeros(size // 2 + 1)
     padded = np.zeros((min(AT_ONCE, replicas), size), precision)
     for first in range(0, replicas, AT_ONCE):
         some = delta[first : first + AT_ONCE]
-        np.divide(some, peak, out=padded[: len(some), :n], casting="same_kind")
+        np.divide(some, scale, out=padded[: len(some), :n], casting="same_kind")
         parts: NDArray[Any] = fft.rfft(padded[: len(some)], axis=1).view(precision)  # real and imaginary ones, in turn
         np.multiply(parts, parts, out=parts)
         power += parts.sum(axis=0).reshape(-1, 2).sum(axis=1)
     products: Floats = fft.irfft(power, size)[:lags]
-    products *= peak * peak
-    products[0] = np.einsum("rs,rs->", delta, delta)
+    products *= scale * scale
+    products[0] = squares
     return products
 
 
@@ -314,8 +315,6 @@ def _spread(delta: Floats) -> _Spread:
     """Analyse deviations from the mean, of shape (replica, sweep) and not all zero."""
     replicas, n = delta.shape
     total = replicas * n
-    if not float(np.einsum("rs,rs->", delta, delta)) > 0:
-        return _UNKNOWN
     # Half weight for the last lag of a window keeps the sum from turning negative where neighbours are
     # anticorrelated; the widest window takes it in full, to be the scatter of the replica means exactly.
     lags, edge = np.arange(n), np.ones(n)
@@ -326,6 +325,8 @@ def _spread(delta: Floats) -> _Spread:
     # few lags will do in most cases, and cost half as much as all
     for reach in (min(n, max(n // 8, widest + 1 if widest < n - 1 else 0, FEWEST_LAGS)), n):
         products = _lagged_products(delta, reach)
+        if not products[0] > 0:
+            return _UNKNOWN
         c = (2 * np.cumsum(products) - products[0] - edge[:reach] * products) / total
         tau, tau_error, window = _automatic_window(products, c, k[:reach], replicas, n)
         if window or reach == n:
