@@ -238,7 +238,7 @@ def pyalps(L: int, T: float, check_size: int = 16) -> Simple:
                 "THERMALIZATION": thermalization, "SWEEPS": sweeps, "SEED": SEED,
             }  # fmt: skip
             file = peer.writeInputFiles(str(Path(name) / "parm"), [parameters])
-            peer.runApplication("spinmc", file, Tmin=1)
+            peer.runApplication("spinmc", file, Tmin=1, Tmax=1)  # seconds between looks whether it is done
             data = peer.loadMeasurements(peer.getResultFiles(prefix=str(Path(name) / "parm")), "Energy")[0]
             return [float(data[0].y[0].mean), float(data[0].y[0].error)]
 
