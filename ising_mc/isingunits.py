@@ -26,7 +26,7 @@ from ising_mc.tempering import TemperedSampler
 from ising_mc.unit import Unit
 from ising_mc.words import LANES, Sampler, Series
 
-SHARED_SITES = 1 << 14  # from here on several threads on one system are worth their waiting for each other
+SHARED_WORDS = 1 << 15  # of one sweep, from here on several threads are worth their waiting for each other
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,8 @@ class SamplingUnit(Unit):
     @property
     def can_share_threads(self) -> bool:
         """Whether several threads can work on it at the same time."""
-        return KERNELS[self.choice.kernel].shared and self.system.n_sites >= SHARED_SITES
+        words = self.system.n_sites * self.full_word // LANES  # one lattice packed by sites has 64 of them in a word
+        return KERNELS[self.choice.kernel].shared and words >= SHARED_WORDS
 
     @property
     def full_word(self) -> int:
