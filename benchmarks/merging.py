@@ -108,11 +108,8 @@ def inodes(folder: Path) -> tuple[int, int]:
 
 
 def rates(folder: Path, tasks: int, records: int, threads: Sequence[int]) -> None:
-    print("## Rate\n")
-    print("| tasks | segments | series, MB | result file, MB | threads | merge, s | MB/s | inodes before | after |")
-    print("|---|---|---|---|---|---|---|---|---|")
     for number in threads:
-        path, out, raw = write_parts(folder / f"rate{number}", text_of(20, tasks // 20, records), tasks)
+        path, out, raw = write_parts(folder / f"rate{records}_{number}", text_of(20, tasks // 20, records), tasks)
         files, folders = inodes(parts_folder(out))
         seconds, _, _ = merged(path, out, number)
         assert not parts_folder(out).exists()
@@ -183,12 +180,16 @@ def main() -> None:
     )
     with tempfile.TemporaryDirectory(dir=options.folder) as name:
         folder = Path(name)
+        print("## Rate\n")
+        print("| tasks | segments | series, MB | result file, MB | threads | merge, s | MB/s | inodes before | after |")
+        print("|---|---|---|---|---|---|---|---|---|")
         if options.small:
             rates(folder, 100, 200, (1, cores))
             memory(folder, 10, 1000, (1, 4), cores)
             status(folder, (100, 200))
         else:
             rates(folder, 1000, 2000, (1, cores))
+            rates(folder, 100, 20_000, (1, cores))
             memory(folder, 20, 10_000, (1, 2, 4, 8), cores)
             status(folder, (1000, 10_000))
 

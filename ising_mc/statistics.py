@@ -386,10 +386,10 @@ def _jackknife(function: Callable[..., Any], data: list[Floats]) -> Estimate:
     plain = float(results[0])
     up, down = results[1:].reshape(2, len(data))
     gradient = np.divide(up - down, 2 * step, out=np.zeros_like(step), where=step > 0)
-    linear = np.zeros((replicas, n))
-    for delta, slope in zip(deltas, gradient, strict=True):
-        if slope != 0:
-            linear += slope * delta
+    parts = [slope * delta for delta, slope in zip(deltas, gradient, strict=True) if slope != 0]
+    linear: Floats = parts[0] if parts else np.zeros((replicas, n))
+    for part in parts[1:]:
+        linear += part
     spread = _spread(linear) if np.isfinite(gradient).all() else _UNKNOWN
     if not isfinite(spread.variance):
         return _estimate(plain, _UNKNOWN)
