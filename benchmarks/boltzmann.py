@@ -12,27 +12,23 @@ import sys
 import time
 from collections.abc import Callable
 from datetime import date
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import vnni
+from contenders import BATCH, RATE, SEED, digits, rbms_learner, trainer_of
 from speed import ROUNDS, Job, take_turns
 from threadpoolctl import threadpool_limits
 
 from ising_mc import learning, likelihood, provenance
 from ising_mc.boltzmann import MachineSystem, make_sampler
 from ising_mc.machine import Machine, random_machine
-from ising_mc.trainingdata import read_data
 from ising_mc.words import LANES
 
-SEED = 1
 VISIBLE, HIDDEN, CHAINS = 784, 500, 1000
 WORDS = -(-CHAINS // LANES)
-BATCH, RATE = 100, 0.05
 SECONDS = 8.0
 PEERS = ("scikit-learn", "torch", "rbms", "openjij")
-DIGITS = Path(__file__).parent.parent / "configs" / "digits.npz"
 
 
 def restricted() -> Machine:
@@ -194,28 +190,13 @@ def general() -> None:
 # --- learning -----------------------------------------------------------------------------------------------------
 
 
-def digits() -> tuple[Any, Any]:
-    """Training and test examples."""
-    values = read_data(DIGITS, None, "binary", 7).values
-    order = np.random.default_rng(SEED).permutation(len(values))
-    return np.ascontiguousarray(values[order[300:]]), np.ascontiguousarray(values[order[:300]])
-
-
-def our_trainer(data: Any, hidden: int, **options: Any) -> learning.Trainer:
-    machine = random_machine("restricted", "binary", (data.shape[1], hidden), 0.01, np.random.default_rng(SEED))
-    recipe = learning.Recipe(**{"batch": BATCH, "rate": RATE, "epochs": 10**7, "evaluate_every": 10**7, **options})
-    trainer = learning.make_trainer(machine, recipe, data, data[:0])
-    trainer.start(SEED, "benchmark", 0.0, 0, "")
-    return trainer
-
-
 def epochs() -> None:
     print(f"## PCD-1 on 8 x 8 digits, batches of {BATCH}: epochs per second\n")
     print("| hidden units | ising-mc, with its monitors | scikit-learn | rbms 0.5.0 | over scikit-learn | over rbms |")
     print("|---|---|---|---|---|---|")
     data, _ = digits()
     for hidden in (64, 256):
-        trainer = our_trainer(data, hidden)
+        trainer = trainer_of(data, hidden)
 
         def ours(trainer: Any = trainer) -> float:
             trainer.record(20, 1)
@@ -251,34 +232,12 @@ def _sklearn_epochs(data: Any, hidden: int, count: int = 10) -> Job | None:
     return job
 
 
-def _rbms(data: Any, hidden: int) -> tuple[Any, Callable[[int], None]] | None:
+def _rbms(data: Any, hidden: int, rate: float = RATE) -> tuple[Any, Callable[[int], None]] | None:
     """Its parameters, and what does some updates of PCD-1."""
     try:
-        import torch
-        from rbms.bernoulli_bernoulli.classes import BBRBM
-        from rbms.training.pcd import fit_batch_pcd
+        return rbms_learner(data, hidden, rate, centered=True)
     except ModuleNotFoundError:
         return None
-    torch.set_num_threads(1)
-    torch.manual_seed(SEED)
-    own = torch.tensor(data)
-    mean = own.mean(0).clamp(1e-4, 1 - 1e-4)
-    net = BBRBM(0.01 * torch.randn(data.shape[1], hidden), torch.log(mean) - torch.log(1 - mean), torch.zeros(hidden))
-    net.init_grad()
-    chains = net.init_chains(BATCH)
-    optimizer = torch.optim.SGD(net.parameters(), lr=RATE, maximize=True)
-    weights = torch.ones(BATCH, 1)
-
-    def updates(count: int) -> None:
-        nonlocal chains
-        with torch.no_grad():
-            for _ in range(count):
-                batch = own[torch.randperm(len(own))[:BATCH]]
-                optimizer.zero_grad(set_to_none=False)
-                chains, _ = fit_batch_pcd((batch, weights), chains, net, 1, 1.0, centered=True)
-                optimizer.step()
-
-    return net, updates
 
 
 def _rbms_epochs(data: Any, hidden: int, count: int = 5) -> Job | None:
@@ -313,7 +272,7 @@ def likelihoods() -> None:
         cells = []
         with threadpool_limits(1):
             for method in ("pcd", "cd"):
-                trainer = our_trainer(data, hidden, method=method, decay=0.002)
+                trainer = trainer_of(data, hidden, method=method, decay=0.002)
                 trainer.record(1, 1)
                 began = time.perf_counter()
                 while time.perf_counter() - began < SECONDS:
@@ -339,10 +298,7 @@ def _sklearn_learns(data: Any, test: Any, hidden: int, rate: float) -> str:
 
 
 def _rbms_learns(data: Any, test: Any, hidden: int, rate: float) -> str:
-    global RATE
-    kept, RATE = RATE, rate
-    found = _rbms(data, hidden)
-    RATE = kept
+    found = _rbms(data, hidden, rate)
     if found is None:
         return "-"
     net, updates = found

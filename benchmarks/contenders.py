@@ -544,7 +544,9 @@ def train_sklearn(hidden: int) -> Simple:
     return Simple(work)
 
 
-def rbms_learner(data: Any, hidden: int, rate: float = RATE) -> tuple[Any, Callable[[int], None]]:
+def rbms_learner(
+    data: Any, hidden: int, rate: float = RATE, centered: bool = False
+) -> tuple[Any, Callable[[int], None]]:
     """Parameters of rbms, and what does some updates of its PCD-1."""
     import torch
     from rbms.bernoulli_bernoulli.classes import BBRBM
@@ -566,7 +568,7 @@ def rbms_learner(data: Any, hidden: int, rate: float = RATE) -> tuple[Any, Calla
             for _ in range(count):
                 batch = own[torch.randperm(len(own))[:BATCH]]
                 optimizer.zero_grad(set_to_none=False)
-                chains, _ = fit_batch_pcd((batch, weights), chains, net, 1, 1.0, centered=False)
+                chains, _ = fit_batch_pcd((batch, weights), chains, net, 1, 1.0, centered=centered)
                 optimizer.step()
 
     return net, updates

@@ -39,13 +39,15 @@ SMALLEST = 8  # side of the first system
 REPLICAS = 64
 SAVES = 2  # of each task
 ROUNDS = 3
+GIVE_BACK: list[str] = []  # with a word in it merges do not keep freed memory
 MEGABYTE = 1e6
 MERGE = """
 import json, resource, sys, time
 from itertools import pairwise
 from pathlib import Path
 from ising_mc import memory, schedule, spec
-memory.keep_freed()
+if len(sys.argv) < 5:
+    memory.keep_freed()
 run, out, threads = spec.load(Path(sys.argv[1])), Path(sys.argv[2]), int(sys.argv[3])
 began, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 if threads:
@@ -95,7 +97,7 @@ def commit(unit: Unit, first: int, end: int, rng: np.random.Generator) -> Commit
 
 def merged(path: Path, out: Path, threads: int) -> tuple[float, float, float]:
     """Seconds of a merge in a process of its own, and the peak of its memory before and after; threads: 0 for none."""
-    command = [sys.executable, "-c", MERGE, str(path), str(out), str(threads)]
+    command = [sys.executable, "-c", MERGE, str(path), str(out), str(threads), *GIVE_BACK]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     seconds, before, after = json.loads(done.stdout)
     return seconds, before, after
@@ -168,7 +170,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--small", action="store_true", help="a hundredth of it")
     parser.add_argument("--folder", type=Path, help="where parts are written [a temporary folder]")
+    parser.add_argument("--give-back", action="store_true", help="freed memory is not kept; rates only")
     options: Any = parser.parse_args()
+    if options.give_back:
+        GIVE_BACK.append("give back")
     cores = len(os.sched_getaffinity(0))
     names = ("ising-mc", "numpy", "h5py")
     print("# Merging\n")
@@ -183,7 +188,9 @@ def main() -> None:
         print("## Rate\n")
         print("| tasks | segments | series, MB | result file, MB | threads | merge, s | MB/s | inodes before | after |")
         print("|---|---|---|---|---|---|---|---|---|")
-        if options.small:
+        if options.give_back:
+            rates(folder, 300, 2000, (1,))
+        elif options.small:
             rates(folder, 100, 200, (1, cores))
             memory(folder, 10, 1000, (1, 4), cores)
             status(folder, (100, 200))

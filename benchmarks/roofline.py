@@ -25,7 +25,9 @@ from ising_mc.kernels.xoroshiro import next_bits
 LANES = 64
 ROUNDS = 7
 GENERATOR = 12  # operations of xoroshiro128++ for a word of random bits
-LIMITS = {  # what else an attempt does, by the source of the kernel, and what was tried
+# What else an attempt does, by the source of the kernel; and what was tried: ROUNDS in kernels/bernoulli.py changed in
+# copies of the package, whose rates (`studies.rate`) were taken in turn.
+LIMITS = {
     "square, L = 128, 64 replicas a word": "the comparison itself, neighbours' sums, the exact tail; 10, 8 or 6 random "
     "words before the tail gave 0.97, 0.83 and 0.72 times the rate of 12 (EPYC, Zen 4, 2026-11-26)",
     "cubic, L = 32, 64 replicas a word": "sums of six neighbours bit by bit, three thresholds to compare each random bit "

@@ -243,6 +243,9 @@ class BlockSampler(Lanes):
         self._padded[:] = 0
         self._padded[self.tables.place] = words
         kernel.from_words(self._padded, self.bits)
+        self._recount()
+
+    def _recount(self) -> None:
         self._cost[:] = 0
         kernel.total_energies(self.bits, self.tables.net, self._work, self.tables.field, self.energy)
 

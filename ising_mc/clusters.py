@@ -3,6 +3,7 @@
 Couplings and fields are whole numbers of a unit, as in `real`; a field is a bond to a ghost spin, the kernels' site 0.
 """
 
+from abc import ABC, abstractmethod
 from typing import Any
 
 import numpy as np
@@ -117,7 +118,7 @@ def _classes(packed: Array, degree: int) -> tuple[Array, Array]:
     return classes.astype(np.uint8), steps.ravel()
 
 
-class ClusterSampler:
+class ClusterSampler(ABC):
     """What both cluster samplers have in common: 64 replicas of one system at one temperature.
 
     replicas: how many of the 64 are wanted; the others are left alone.  Raises ValueError where the unit of the
@@ -184,9 +185,9 @@ class ClusterSampler:
         found |= {name: by_replica(values) for name, values in self._improved(moments).items()}
         return found | (self.observer.series(counts) if self.observer else {})
 
+    @abstractmethod
     def _improved(self, moments: Array) -> Series:
         """Improved estimators from moments (measurements, rows, 64), (measurements, 64) each."""
-        raise NotImplementedError
 
     def _waves(self, moments: Array) -> Series:
         """Improved structure factors: real and imaginary parts have names of their own, and add up."""
@@ -207,8 +208,9 @@ class ClusterSampler:
         self._run(every, energies, ups, moments, work, counts)
         return energies, ups, moments, counts
 
+    @abstractmethod
     def _run(self, every: int, energies: Array, ups: Array, moments: Array, watch: Any, counts: Array) -> None:
-        raise NotImplementedError
+        """See the subclasses."""
 
 
 class SwendsenWangSampler(ClusterSampler):

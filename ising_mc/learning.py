@@ -5,6 +5,7 @@ the data, minus these when all units are free (Ackley, Hinton and Sejnowski, Cog
 is 1.  Trainers are samplers (`words.Sampler`) whose sweeps are epochs.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
@@ -90,7 +91,7 @@ def one_blas_thread() -> AbstractContextManager[object]:
     return found
 
 
-class Trainer:
+class Trainer(ABC):
     """What all trainers have in common: parameters, history, and states from which they go on bit for bit.
 
     machine: where learning begins;  data: (D, n_v) means of the visible units;  held_out: likewise, maybe none.  Means
@@ -152,28 +153,29 @@ class Trainer:
         """Random numbers of an epoch, which depend on nothing before it."""
         return np.random.Generator(np.random.SFC64(streams.sequence(self.seed, self.label, 0.0, epoch, purpose)))
 
+    @abstractmethod
     def _own(self) -> dict[str, NDArray[Any]]:
         """Arrays that the state holds beside parameters: chains, centres."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _begin(self, rng: np.random.Generator) -> None:
-        raise NotImplementedError
+        """See the subclasses."""
 
+    @abstractmethod
     def _learn(self, data: Floats32, order: NDArray[np.int64], rate: float) -> float:
         """One epoch; the mean norm of its gradients."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _reconstruct(self, visible: Floats32, rng: np.random.Generator) -> Floats:
         """Means of the visible units after hidden ones have seen them."""
-        raise NotImplementedError
 
     def _swap_rate(self) -> float:
         """Swaps of temperatures made over those tried in an epoch; NaN where there is no tempering."""
         return float("nan")
 
+    @abstractmethod
     def samples(self, count: int) -> Floats:
         """States (count, n) of the model, as good as its chains are."""
-        raise NotImplementedError
 
     @property
     def machine(self) -> Machine:

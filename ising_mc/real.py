@@ -5,6 +5,7 @@ Each sampler has 64 replicas, one bit each in every word.  Couplings and fields 
 bit for bit.  `SparseSampler` is for graphs, `DenseSampler` for systems where nearly all pairs are coupled.
 """
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from math import log
 from typing import Any
@@ -149,7 +150,7 @@ class DenseTables:
             np.add.at(self.steps, (bonds[:, one], bonds[:, other]), 2 * self.fixed.couplings)
 
 
-class Lanes:
+class Lanes(ABC):
     """What all samplers have in common: spins in the order of the kernel, generator states, energies in units."""
 
     lanes = LANES
@@ -215,8 +216,9 @@ class Lanes:
         """A sweep at each of some temperatures (steps,), the same for all lanes; the last one stays."""
         self._cool(*_settings(self.fixed.unit, temperatures, self.heat_bath))
 
+    @abstractmethod
     def _cool(self, limit: NDArray[np.int32], scale: NDArray[np.float32], scale_low: NDArray[np.float32]) -> None:
-        raise NotImplementedError
+        """See the subclasses."""
 
     def climb(self, ladder: Ladder) -> None:
         """Exchange temperatures from now on."""
@@ -255,14 +257,15 @@ class Lanes:
         self._run(every, energies, ups, work, counts)
         return energies if self.fixed.unit == 1.0 else energies * self.fixed.unit, ups, counts
 
+    @abstractmethod
     def _recount(self) -> None:
         """Make energies (and what else follows from the spins) anew."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _run(
         self, every: int, energies: NDArray[np.int64], ups: NDArray[np.int32], work: Work, counts: NDArray[np.int64]
     ) -> None:
-        raise NotImplementedError
+        """See the subclasses."""
 
 
 class SparseSampler(Lanes):

@@ -1,11 +1,12 @@
 """What the descriptions of all kinds of runs have in common."""
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 
 @dataclass(frozen=True, kw_only=True)
-class RunSpec:
+class RunSpec(ABC):
     """A run as its file describes it; `seed` is None where the file leaves it out."""
 
     kind: ClassVar[str]
@@ -41,6 +42,6 @@ class RunSpec:
             f"{self.thermalization} + {self.sweeps} sweeps"
         )
 
+    @abstractmethod
     def identity(self) -> dict[str, Any]:
         """What a run is, key by key: all that decides its samples but what may grow."""
-        raise NotImplementedError

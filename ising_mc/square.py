@@ -3,6 +3,7 @@
 The fastest there are: rows of words need no table of neighbours.  `packed` does all other graphs.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -115,7 +116,7 @@ def kernel_model(model: Model, temperature: float, update: str) -> KernelModel:
     return thresholds, up_costs, sign, heat_bath, model.h != 0
 
 
-class _Packed:
+class _Packed(ABC):
     """Spins in words of 64, with the copies at the edges that the kernels want."""
 
     lattice: Square
@@ -127,9 +128,9 @@ class _Packed:
         self.geometry = (rows, columns, pitch, twist)
         self.spins = aligned_zeros((rows + 2) * 2 * pitch)
 
+    @abstractmethod
     def sample(self, measurements: int, every: int) -> tuple[NDArray[np.integer], NDArray[np.integer]]:
         """Unsatisfied bonds and up spins, (measurements, lanes) each."""
-        raise NotImplementedError
 
     def record(self, measurements: int, every: int) -> Series:
         """Total energy and magnetization, (lanes, measurements) each, one measurement after every `every` sweeps."""

@@ -1,5 +1,6 @@
 """Units of work, which threads and array tasks take one by one."""
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -27,7 +28,7 @@ class Chosen(Protocol):
 
 
 @dataclass(frozen=True)
-class Unit:
+class Unit(ABC):
     """The smallest piece of work: the replicas of one word, of one system, at one temperature."""
 
     system: Any
@@ -72,22 +73,22 @@ class Unit:
         return int(self.system.n_sites) * self.replicas * max(1, len(self.ladder))
 
     @property
+    @abstractmethod
     def full_word(self) -> int:
         """Replicas of a word that is full."""
-        raise NotImplementedError
 
     def wanted(self, series: Series) -> Series:
         """The series of the replicas that were asked for, without those of idle lanes."""
         return series
 
+    @abstractmethod
     def sampler(self, seed: int, threads: int) -> Sampler:
         """Its sampler, not started as yet."""
-        raise NotImplementedError
 
+    @abstractmethod
     def warm_up(self, threads: int) -> None:
         """Compile what its sampler needs, or load it from the cache."""
-        raise NotImplementedError
 
+    @abstractmethod
     def memory_needed(self) -> int:
         """Bytes that its sampler and its tables take, roughly."""
-        raise NotImplementedError
