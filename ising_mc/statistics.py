@@ -30,7 +30,7 @@ variance covers 91 to 93 %; that of a Binder cumulant near 0 covers 87 to 89 % w
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from math import floor, inf, isfinite, log10, nan, sqrt
 from typing import Any, NamedTuple
@@ -39,6 +39,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import fft
 from scipy.special import betaincinv, fdtrc, stdtr, stdtrit
+
+from ising_mc.kernels.series import LAGS, add_lagged_products, is_constant, sum_blocks
 
 __all__ = [
     "Agreement",
@@ -63,7 +65,7 @@ MIN_VALUES = 32  # fewer values cannot show an autocorrelation
 MIN_REPLICAS = 8  # from here on the scatter of replica means is an error by itself
 MIN_DOF = 2.0  # windows that leave less are not tried
 ENOUGH_DOF = 30.0  # more do not narrow an interval by more than 2 %
-FEWEST_LAGS = 64  # fewer would not save time
+FEW_LAGS, MOST_PLAIN_LAGS = 32, 128  # taken one after the other; for more, spectra are faster
 AT_ONCE = 16  # replicas whose spectra are in memory
 MAX_BLOCKS = 1024  # of the jackknife; more cost time and tell nothing
 
@@ -122,12 +124,11 @@ def autocorrelation(series: ArrayLike) -> Floats:
     array.
     """
     x = _checked(series)
-    replicas, n = x.shape
-    if x.min() == x.max():
+    replicas, n = x.values.shape
+    deviations = _Deviations([x])
+    if not (x.varies and deviations.scale > 0):
         return np.full(n, nan)
-    products = _lagged_products(x - x.mean(), n, np.float64) / (replicas * (n - np.arange(n)))
-    if not products[0] > 0:  # too small for their squares
-        return np.full(n, nan)
+    products = _spectral_products(deviations.scaled(), (replicas, n), n, np.float64) / (replicas * (n - np.arange(n)))
     normalised: Floats = products / products[0]
     return normalised
 
@@ -138,9 +139,7 @@ def mean(series: ArrayLike) -> Estimate:
     `series` has the shape (replica, sweep). A constant series has no error that could be told: NaN, never 0.
     Raises ValueError if `series` is not a finite, two-dimensional array.
     """
-    x = _checked(series)
-    centre = float(x.mean())
-    return _estimate(centre, _UNKNOWN if x.min() == x.max() else _spread(x - centre))
+    return _mean(_checked(series))
 
 
 def jackknife(function: Callable[..., Any], *series: ArrayLike) -> Estimate:
@@ -157,8 +156,9 @@ def jackknife(function: Callable[..., Any], *series: ArrayLike) -> Estimate:
     M. H. Quenouille, Biometrika 43, 353 (1956); for the linearisation see section 3 of Wolff.
     """
     data = [_checked(s) for s in series]
-    if not data or any(x.shape != data[0].shape for x in data):
-        raise ValueError(f"series must have one common shape, not {[x.shape for x in data]}")
+    shapes = [one.values.shape for one in data]
+    if len(set(shapes)) != 1:
+        raise ValueError(f"series must have one common shape, not {shapes}")
     with np.errstate(all="ignore"):  # outside the domain of f the result is NaN, which says enough
         return _jackknife(function, data)
 
@@ -172,11 +172,12 @@ def compare_halves(first: ArrayLike, second: ArrayLike) -> Agreement:
     error cannot be told. Raises ValueError if an array is not finite and two-dimensional.
     """
     x, y = _checked(first), _checked(second)
-    a, b = mean(x), mean(y)
-    if x.min() == x.max():
-        a = _borrow_error(a, b, y.size / x.size)
-    elif y.min() == y.max():
-        b = _borrow_error(b, a, x.size / y.size)
+    a, b = _mean(x, asks_tau=False), _mean(y, asks_tau=False)
+    ratio = y.values.size / x.values.size
+    if not x.varies:
+        a = _borrow_error(a, b, ratio)
+    elif not y.varies:
+        b = _borrow_error(b, a, 1 / ratio)
     if not (a.reliable and b.reliable):
         return Agreement(nan, nan)
     u, v = _standard_error(a) ** 2, _standard_error(b) ** 2
@@ -193,7 +194,7 @@ def compare_replicas(series: ArrayLike, parts: int = 4) -> Agreement:
     sample the same distribution.  `z` is sqrt(F).  Both are NaN with one replica or fewer than 2 * parts values, or
     where nothing varies.  Raises ValueError as `mean` does.  Source: Gelman and Rubin, Stat. Sci. 7, 457 (1992).
     """
-    x = _checked(series)
+    x = _checked(series).values
     replicas, length = len(x), x.shape[1] // parts
     if replicas < 2 or length < 2:
         return Agreement(nan, nan)
@@ -250,13 +251,22 @@ def format_value(value: float, error: float) -> str:
     return f"{value:.{decimals}f}({inside})"
 
 
-def _checked(series: ArrayLike) -> Floats:
-    x = np.asarray(series, dtype=np.float64)
+class _Series(NamedTuple):
+    """A series that was looked through: its values, their mean, and whether they are not all the same."""
+
+    values: Floats
+    centre: float
+    varies: bool
+
+
+def _checked(series: ArrayLike) -> _Series:
+    x = np.ascontiguousarray(series, dtype=np.float64)
     if x.ndim != 2 or x.size == 0:
         raise ValueError(f"a series must have the shape (replica, sweep), not {x.shape}")
-    if not (isfinite(x.min()) and isfinite(x.max())):  # which are NaN where any value is
+    centre = float(x.mean())
+    if not isfinite(centre) and not np.isfinite(x).all():  # else their sum is too large
         raise ValueError("a series must be finite, this one holds NaN or infinity")
-    return x
+    return _Series(x, centre, not is_constant(x))
 
 
 def interval_factor(dof: float) -> float:
@@ -273,6 +283,10 @@ def _standard_error(estimate: Estimate) -> float:
     return estimate.error / _student(ONE_SIGMA, estimate.degrees_of_freedom)
 
 
+def _mean(series: _Series, asks_tau: bool = True) -> Estimate:
+    return _estimate(series.centre, _spread(_Deviations([series]), asks_tau) if series.varies else _UNKNOWN)
+
+
 def _estimate(value: float, spread: _Spread) -> Estimate:
     variance, dof, tau, tau_error, _ = spread
     reliable = isfinite(variance) and isfinite(value)
@@ -285,35 +299,73 @@ def _borrow_error(constant: Estimate, other: Estimate, ratio: float) -> Estimate
     return replace(other, value=constant.value, error=other.error * sqrt(ratio))
 
 
-def _lagged_products(delta: Floats, lags: int, precision: type = np.float32) -> Floats:
-    """Sum of delta(s) delta(s + t) over sweeps and replicas, for lags t < `lags`.
+class _Deviations:
+    """Deviations of one or more series from their means, times slopes, added up: d = sum_k slope_k (x_k - <x_k>).
 
-    Spectra in float32 are off by some 1e-7 of the sum of squares, which is next to nothing beside statistical errors,
-    and take half of the time.
+    They are not written to memory, which costs more than making them again.
     """
-    replicas, n = delta.shape
-    squares = float(np.einsum("rs,rs->", delta, delta))
-    scale = sqrt(squares / delta.size)
-    if not scale > 0:
-        return np.zeros(lags)
+
+    def __init__(self, series: Sequence[_Series], slopes: Sequence[float] = (1.0,)) -> None:
+        self.values = tuple(one.values for one in series)
+        self.slopes, self.centres = np.array(slopes, dtype=float), np.array([one.centre for one in series])
+        self.shape = self.values[0].shape
+        self.replica_sums, self.squares = self.sums(np.array([0, self.shape[1]]))
+        self.scale = sqrt(self.squares / (self.shape[0] * self.shape[1]))  # 0 also where squares are too small
+
+    def sums(self, edges: NDArray[np.intp]) -> tuple[Floats, float]:
+        """Sums of d over the sweeps between `edges`, (replica, block), and that of d^2 over all."""
+        sums = np.empty((self.shape[0], len(edges) - 1))
+        squares = sum_blocks(self.values, self.slopes, self.centres, edges, sums)
+        return sums, float(squares)
+
+    def products(self, known: Floats, lags: int) -> Floats:
+        """Sums of d(s) d(s + t) over sweeps and replicas, for all t < `lags`; known: those for the first lags.
+
+        One lag after the other costs less than a spectrum if they are few.  Products in float32 are off by some 1e-7
+        of the sum of squares, which is next to nothing beside statistical errors.
+        """
+        if not self.scale > 0:
+            return np.zeros(lags)
+        square = self.scale * self.scale
+        if lags > MOST_PLAIN_LAGS:
+            products = square * _spectral_products(self.scaled(), self.shape, lags)
+        else:
+            more = np.zeros(-(-(lags - len(known)) // LAGS) * LAGS)
+            add_lagged_products(self.values, self.slopes / self.scale, self.centres, len(known), more)
+            products = np.concatenate([known, square * more])[:lags]
+        products[0] = self.squares
+        return products
+
+    def scaled(self) -> Iterator[Floats]:
+        """d over its root mean square, for some replicas at a time."""
+        for first in range(0, self.shape[0], AT_ONCE):
+            parts = zip(self.values, self.slopes / self.scale, self.centres, strict=True)
+            yield sum(slope * (x[first : first + AT_ONCE] - centre) for x, slope, centre in parts)
+
+
+def _spectral_products(
+    deviations: Iterable[Floats], shape: tuple[int, int], lags: int, precision: type = np.float32
+) -> Floats:
+    """Sums of d(s) d(s + t) over sweeps and replicas, for t < `lags`, from deviations of some replicas at a time."""
+    replicas, n = shape
     size = fft.next_fast_len(n + lags - 1, real=True)  # zeros behind each replica keep its ends apart
     power = np.zeros(size // 2 + 1)
-    padded = np.zeros((min(AT_ONCE, replicas), size), precision)
-    for first in range(0, replicas, AT_ONCE):
-        some = delta[first : first + AT_ONCE]
-        np.divide(some, scale, out=padded[: len(some), :n], casting="same_kind")
+    padded: NDArray[Any] = np.zeros((min(AT_ONCE, replicas), size), precision)
+    for some in deviations:
+        padded[: len(some), :n] = some
         parts: NDArray[Any] = fft.rfft(padded[: len(some)], axis=1).view(precision)  # real and imaginary ones, in turn
         np.multiply(parts, parts, out=parts)
         power += parts.sum(axis=0).reshape(-1, 2).sum(axis=1)
     products: Floats = fft.irfft(power, size)[:lags]
-    products *= scale * scale
-    products[0] = squares
     return products
 
 
-def _spread(delta: Floats) -> _Spread:
-    """Analyse deviations from the mean, of shape (replica, sweep) and not all zero."""
-    replicas, n = delta.shape
+def _spread(deviations: _Deviations, asks_tau: bool = True) -> _Spread:
+    """Analyse deviations from the mean, of shape (replica, sweep) and not all zero.
+
+    asks_tau: whether tau_int is wanted where the error does without it.
+    """
+    replicas, n = deviations.shape
     total = replicas * n
     # Half weight for the last lag of a window keeps the sum from turning negative where neighbours are
     # anticorrelated; the widest window takes it in full, to be the scatter of the replica means exactly.
@@ -322,14 +374,19 @@ def _spread(delta: Floats) -> _Spread:
     k = 2 * lags + 1 - lags * (lags + 1) / n - edge * (1 - lags / n)
     dof = total / k - 1
     widest = int(np.count_nonzero(dof >= ENOUGH_DOF)) - 1
-    # few lags will do in most cases, and cost half as much as all
-    for reach in (min(n, max(n // 8, widest + 1 if widest < n - 1 else 0, FEWEST_LAGS)), n):
-        products = _lagged_products(delta, reach)
+    needed = widest + 1 if widest < n - 1 else 0
+    tau = tau_error = nan
+    products, c, window = np.zeros(0), np.zeros(0), 0
+    # few lags will do in most cases, and cost a fraction of all
+    for reach in (FEW_LAGS, MOST_PLAIN_LAGS, max(n // 8, needed), n) if asks_tau or needed else ():
+        if reach < needed or not len(products) < reach <= n:
+            continue
+        products = deviations.products(products, reach)
         if not products[0] > 0:
             return _UNKNOWN
         c = (2 * np.cumsum(products) - products[0] - edge[:reach] * products) / total
         tau, tau_error, window = _automatic_window(products, c, k[:reach], replicas, n)
-        if window or reach == n:
+        if window:
             break
     if isfinite(tau):
         window = max(window, widest)
@@ -337,7 +394,7 @@ def _spread(delta: Floats) -> _Spread:
         window = n - 1
     else:
         return _UNKNOWN
-    within = float(np.sum(delta.sum(axis=1) ** 2)) / total if window == n - 1 else float(c[window])
+    within = float(np.sum(deviations.replica_sums**2)) / total if window == n - 1 else float(c[window])
     variance = within / (total - k[window])
     if not variance > 0:
         return _UNKNOWN
@@ -374,37 +431,32 @@ def _automatic_window(products: Floats, c: Floats, k: Floats, replicas: int, n: 
     return found, found * 2 * sqrt(max(window + 0.5 - found, 0.5) / total), window
 
 
-def _jackknife(function: Callable[..., Any], data: list[Floats]) -> Estimate:
-    replicas, n = data[0].shape
-    centre = np.array([x.mean() for x in data])
-    deltas = [x - average for x, average in zip(data, centre, strict=True)]
+def _jackknife(function: Callable[..., Any], data: list[_Series]) -> Estimate:
+    replicas, n = data[0].values.shape
+    centre = np.array([one.centre for one in data])
+    deltas = [_Deviations([one]) for one in data]
     # A constant series must not look alive through the rounding of its mean.
-    squares = [np.einsum("rs,rs->", d, d) if x.min() < x.max() else 0.0 for x, d in zip(data, deltas, strict=True)]
+    squares = [delta.squares if one.varies else 0.0 for one, delta in zip(data, deltas, strict=True)]
     step = np.sqrt(squares) / (replicas * n)
     shifts = np.concatenate([np.zeros((1, len(data))), np.diag(step), -np.diag(step)])
     results = np.asarray(function(*(centre + shifts).T), dtype=np.float64)
     plain = float(results[0])
     up, down = results[1:].reshape(2, len(data))
     gradient = np.divide(up - down, 2 * step, out=np.zeros_like(step), where=step > 0)
-    parts = [slope * delta for delta, slope in zip(deltas, gradient, strict=True) if slope != 0]
-    linear: Floats = parts[0] if parts else np.zeros((replicas, n))
-    for part in parts[1:]:
-        linear += part
-    spread = _spread(linear) if np.isfinite(gradient).all() else _UNKNOWN
+    if not np.isfinite(gradient).all() or not gradient.any():
+        return _estimate(plain, _UNKNOWN)
+    alive = np.flatnonzero(gradient)
+    spread = _spread(_Deviations([data[k] for k in alive], gradient[alive]))
     if not isfinite(spread.variance):
         return _estimate(plain, _UNKNOWN)
 
     length = max(spread.window + 1, -(-replicas * n // MAX_BLOCKS))
     edges = np.linspace(0, n, max(n // length, 1) + 1).astype(np.intp)
     rest = replicas * n - np.tile(np.diff(edges), replicas)
-
-    def without_block(delta: Floats, average: float) -> Floats:
-        """Mean of all the rest, for each block."""
-        means: Floats = average - np.add.reduceat(delta, edges[:-1], axis=1).ravel() / rest
-        return means
-
-    values = np.asarray(function(*(without_block(d, a) for d, a in zip(deltas, centre, strict=True))))
-    straight = without_block(linear, 0.0)
+    # changes of the means where a block is left out
+    without = [-delta.sums(edges)[0].ravel() / rest for delta in deltas]
+    straight = sum(slope * change for slope, change in zip(gradient, without, strict=True))
+    values = np.asarray(function(*(average + change for average, change in zip(centre, without, strict=True))))
     # What is linear has no bias; taken away, it leaves no noise from blocks of unequal length.
     bias = (len(values) - 1) * (float(np.mean(values - straight)) - plain)
     curvature = float(np.var(values) / np.var(straight))

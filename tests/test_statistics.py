@@ -5,6 +5,7 @@ top of the systematic deviation from 68.27 % and 95 % that `statistics` document
 """
 
 from collections.abc import Callable
+from itertools import pairwise
 from math import erf, inf, isnan, nan, sqrt
 
 import numpy as np
@@ -318,38 +319,55 @@ def test_frozen_replicas_are_not_told_apart_by_rounding(value: float) -> None:
     assert compare_replicas(frozen).p_value == 0.0
 
 
+def plain_products(d: np.ndarray, lags: int) -> np.ndarray:
+    return np.array([(d[:, : d.shape[1] - t] * d[:, t:]).sum() for t in range(lags)])
+
+
 @pytest.mark.parametrize(
-    ("replicas", "n", "lags"), [(1, 100, 7), (16, 33, 33), (17, 257, 64), (33, 1000, 100), (2, 5, 1)]
+    ("replicas", "n", "lags"), [(1, 100, 7), (16, 33, 33), (17, 257, 64), (33, 5000, 100), (2, 5, 1), (33, 3000, 300)]
 )
-def test_products_of_few_lags_are_those_of_plain_sums(replicas: int, n: int, lags: int) -> None:
-    x = 1e3 * np.random.default_rng(1).standard_normal((replicas, n)).cumsum(axis=1)
-    plain = np.array([(x[:, : n - t] * x[:, t:]).sum() for t in range(lags)])
-    found = statistics._lagged_products(x, lags)
-    assert np.abs(found - plain).max() < 1e-5 * plain[0]
-    assert found[0] == pytest.approx(plain[0], rel=1e-12)
+def test_products_of_lags_are_plain_sums(replicas: int, n: int, lags: int) -> None:
+    """Few of them, more beside those that are known, and many by spectra; of one series and of two."""
+    x, y = 1e3 * np.random.default_rng(1).standard_normal((2, replicas, n)).cumsum(axis=2)
+    x, y = statistics._checked(x), statistics._checked(y)
+    d, e = x.values - x.centre, y.values - y.centre
+    for series, slopes, sum_of_them in (([x], [1.0], d), ([x, y], [-2.0, 0.5], 0.5 * e - 2 * d)):
+        deviations, plain = statistics._Deviations(series, slopes), plain_products(sum_of_them, lags)
+        assert deviations.replica_sums[:, 0] == pytest.approx(sum_of_them.sum(axis=1), abs=1e-9 * np.abs(d).sum())
+        some = deviations.products(np.zeros(0), min(lags, 16))
+        for found in (some, deviations.products(some, lags)):
+            assert np.abs(found - plain[: len(found)]).max() < 1e-5 * plain[0]
+            assert found[0] == pytest.approx(plain[0], rel=1e-12)
+        assert len(found) == lags
+        edges = np.array([0, 1, n // 2, n])
+        blocks = np.stack([sum_of_them[:, i:j].sum(axis=1) for i, j in pairwise(edges)], axis=1)
+        assert deviations.sums(edges)[0] == pytest.approx(blocks, abs=1e-9 * np.abs(d).sum())
 
 
 def test_few_lags_give_what_all_lags_give(monkeypatch: pytest.MonkeyPatch) -> None:
     """Fast series close their window within the lags that are tried first, slow ones do not; the result is the same."""
-    rng, reaches = np.random.default_rng(2), []
-    plain = statistics._lagged_products
+    rng, reaches = np.random.default_rng(2), set()
+    products = statistics._Deviations.products
 
-    def all_lags(delta: np.ndarray, lags: int, precision: type = np.float64) -> np.ndarray:
-        reaches.append(lags / delta.shape[1])
-        return plain(delta, delta.shape[1], np.float64)[:lags]
+    def noted(own: statistics._Deviations, known: np.ndarray, lags: int) -> np.ndarray:
+        reaches.add(lags)
+        return products(own, known, lags)
 
-    for tau in (0.6, 5.0, 60.0):
+    def plain(own: statistics._Deviations, known: np.ndarray, lags: int) -> np.ndarray:
+        return plain_products(own.values[0] - own.centres[0], lags)
+
+    for tau in (0.6, 5.0, 20.0, 150.0):
         a = np.exp(-1 / tau)
         for replicas in (1, 4, 12, 64):
             x = lfilter([1], [1, -a], rng.standard_normal((replicas, 3000)), axis=1)[:, 1000:]
-            own = mean(x)
-            with monkeypatch.context() as patch:
-                patch.setattr(statistics, "_lagged_products", all_lags)
-                other = mean(x)
+            found = []
+            for way in (noted, plain):
+                with monkeypatch.context() as patch:
+                    patch.setattr(statistics._Deviations, "products", way)
+                    found.append(mean(x))
             for name in ("value", "error", "tau_int", "degrees_of_freedom"):
-                assert getattr(own, name) == pytest.approx(getattr(other, name), rel=1e-4, nan_ok=True)
-    assert min(reaches) < 0.2
-    assert max(reaches) == 1.0
+                assert getattr(found[0], name) == pytest.approx(getattr(found[1], name), rel=1e-4, nan_ok=True)
+    assert {32, 128, 250, 2000} <= reaches
 
 
 @pytest.mark.parametrize("size", [1e-300, 1e-140, 1e140])

@@ -53,6 +53,11 @@ def jit_inline(function: F) -> F:
     return _compile(function, parallel=False, forceinline=True)
 
 
+def jit_sums(function: F) -> F:
+    """Like `jit`, but sums may be taken in any order, several terms at once: for statistics, never for dynamics."""
+    return _compile(function, parallel=False, fastmath={"reassoc", "contract", "nsz"})
+
+
 @contextmanager
 def one_compiles(what: str) -> Iterator[None]:
     """Let one process at a time compile into the cache: of many that start at once, the others load what it made.
@@ -83,14 +88,15 @@ def use_threads(threads: int) -> None:
     numba.set_num_threads(min(threads, config.NUMBA_NUM_THREADS))
 
 
-def _compile(function: F, parallel: bool, forceinline: bool = False) -> F:
+def _compile(function: F, parallel: bool, forceinline: bool = False, fastmath: Any = False) -> F:
     user_setting = config.CACHE_DIR
     # numba fixes a function's cache folder when it is decorated, so other packages keep theirs
     if CACHE_FOLDER is not None:
         config.CACHE_DIR = str(CACHE_FOLDER)
     try:
-        options: dict[str, Any] = {"parallel": parallel, "forceinline": forceinline, "cache": CACHE_FOLDER is not None}
-        compiled: F = numba.njit(nogil=True, error_model="numpy", **options)(function)
+        options: dict[str, Any] = {"parallel": parallel, "forceinline": forceinline, "fastmath": fastmath}
+        cache = CACHE_FOLDER is not None
+        compiled: F = numba.njit(nogil=True, error_model="numpy", cache=cache, **options)(function)
     finally:
         config.CACHE_DIR = user_setting
     return compiled
