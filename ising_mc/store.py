@@ -52,10 +52,9 @@ from ising_mc.segments import (
     Part,
     concatenated,
     joined,
-    open_segment,
+    read_index,
     read_series,
     read_state,
-    unit_groups,
     write,
 )
 from ising_mc.streams import SAMPLER_VERSION
@@ -251,20 +250,8 @@ class Store:
 
     def _read_segment(self, path: Path, last: bool) -> "list[_Stretch]":
         """What a segment has; raises FileNotFoundError where it went away, as it does when a run ends."""
-        found = []
         try:
-            with open_segment(path) as file:
-                own = json.loads(file.attrs["run"])
-                others = [key for key in SAME if own.get(key) != self.header[key]]
-                if others:
-                    raise StoreError(
-                        f"segment {path} belongs to another run than {self.parts / 'run.json'} says: it has another "
-                        f"{' and another '.join(others)}"
-                    )
-                for key, group in unit_groups(file):
-                    found.append(_Stretch(key, int(group.attrs["first"]), int(group.attrs["done"]), path))
-            sweeps = {stretch.key: stretch.done - stretch.first for stretch in found}
-            self.saves.setdefault(path.parent.name, []).append(Save(path.stat().st_mtime, sweeps))
+            index = read_index(path)
         except FileNotFoundError:
             raise
         except OSError as error:
@@ -274,7 +261,15 @@ class Store:
                 f"segment {path} is damaged ({first_line(error)}): move {which} away, and the run goes on from the "
                 "segment before"
             ) from error
-        return found
+        others = [key for key in SAME if index.run.get(key) != self.header[key]]
+        if others:
+            raise StoreError(
+                f"segment {path} belongs to another run than {self.parts / 'run.json'} says: it has another "
+                f"{' and another '.join(others)}"
+            )
+        sweeps = {key: done - first for key, first, done in index.stretches}
+        self.saves.setdefault(path.parent.name, []).append(Save(index.time, sweeps))
+        return [_Stretch(key, first, done, path) for key, first, done in index.stretches]
 
     def _take(self, stretch: "_Stretch") -> None:
         key, first, done, path = stretch
@@ -360,8 +355,7 @@ def read_header(out: Path) -> dict[str, Any] | None:
     for folder in folders(text.parent):
         for path in segments(folder)[-1:]:
             try:
-                with open_segment(path) as file:
-                    return dict(json.loads(file.attrs["run"]))
+                return dict(read_index(path).run)
             except FileNotFoundError:
                 raise
             except OSError as error:
