@@ -20,8 +20,9 @@ from ising_mc.words import Series, State
 
 IMAGE_BLOCK = 1 << 22  # bytes by which a segment grows in memory
 USER_BLOCK = 512  # bytes, the least that HDF5 can leave to its user at the beginning of a file
-MAGIC = b"ising_mc segment 2, crc32 "  # then the sum of all that follows, and the index in a line of its own
+MAGIC = b"ising_mc segment 2, crc32 "  # then the sum of all that follows, and the index, up to an empty line
 BEGIN = len(MAGIC) + len("01234567\n")
+SERIES, MORE, SPINS, RANDOM = "series/", "more/", "spins", "random_state"  # names of data sets, or how they begin
 Part = tuple[int, int]  # number t of the temperatures of a ladder, and how many there are
 
 
@@ -41,18 +42,20 @@ class Commit:
         return sum(values.nbytes for values in self.series.values()) + int(self.state.spins.nbytes)
 
 
-def write(path: Path, commits: Sequence[Commit], header: dict[str, Any]) -> None:
+def write(path: Path, commits: Sequence[Commit], header: dict[str, Any]) -> "list[Stretch]":
     """Write a segment under another name, sync and rename it; OSError where that fails, with nothing left behind."""
     partial = path.with_suffix(".tmp")
     try:
-        image = _image(commits)
+        image, lines = _image(commits)
+        block = _user_block(header, lines, image)
         with open(partial, "wb") as file:
-            file.write(_user_block(commits, header, image))
+            file.write(block)
             file.write(image)
         sync_and_rename(partial, path)
     except OSError:
         partial.unlink(missing_ok=True)
         raise
+    return [_stretch(path, line, len(block)) for line in lines]
 
 
 def joined(commits: Sequence[Commit]) -> list[Commit]:
@@ -77,31 +80,39 @@ def concatenated(pieces: Sequence[Series]) -> Series:
     return {name: np.concatenate([piece[name] for piece in pieces], axis=1) for name in (pieces[0] if pieces else ())}
 
 
-def _image(commits: Sequence[Commit]) -> bytes:
-    """An HDF5 file of commits, made in memory, because a failed write there cannot upset the HDF5 library."""
+def _image(commits: Sequence[Commit]) -> tuple[bytes, list[bytes]]:
+    """An HDF5 file of commits, made in memory, because a failed write there cannot upset the HDF5 library.
+
+    And for each commit a line of the index, in JSON: of every array its type, its shape, and where it begins.
+    """
+    lines = []
     with h5py.File("segment", "w", driver="core", backing_store=False, block_size=IMAGE_BLOCK) as file:
         for commit in commits:
             group = file.create_group(commit.key)
-            series = group.create_group("series")
-            for name, values in commit.series.items():
-                series.create_dataset(name, data=values)
-            group.create_dataset("spins", data=commit.state.spins)
-            group.create_dataset("random_state", data=commit.state.random)
-            for name, values in commit.state.more.items():
-                group.create_dataset(f"more/{name}", data=values)
+            arrays = {SERIES + name: values for name, values in commit.series.items()}
+            arrays |= {MORE + name: values for name, values in commit.state.more.items()}
+            arrays |= {SPINS: commit.state.spins, RANDOM: commit.state.random}
+            places = {}
+            for name, values in arrays.items():
+                # contiguous, and none where there is nothing
+                offset = group.create_dataset(name, data=values).id.get_offset()
+                places[name] = (values.dtype.str, values.shape, offset)
+            line = {"key": commit.key, "first": commit.first, "done": commit.done, "arrays": places}
+            lines.append(json.dumps(line).encode())
         file.flush()
         image: bytes = file.id.get_file_image()
-    return image
+    return image, lines
 
 
-def _user_block(commits: Sequence[Commit], header: dict[str, Any], image: bytes) -> bytes:
+def _user_block(header: dict[str, Any], lines: list[bytes], image: bytes) -> bytes:
     """Checksum and index of a segment: HDF5 leaves 512 bytes, or twice, four times, ... as many to its user."""
-    index = {"run": header, "stretches": [(commit.key, commit.first, commit.done) for commit in commits]}
-    text, size = f"{json.dumps(index)}\n".encode(), USER_BLOCK
-    while size < BEGIN + len(text):
-        size *= 2
-    text = text.ljust(size - BEGIN)
+    text = b"\n".join([json.dumps(header).encode(), *lines, b"\n"])
+    text = text.ljust(_block_size(BEGIN + len(text)) - BEGIN)
     return MAGIC + _checksum(text, image) + text
+
+
+def _block_size(least: int) -> int:
+    return max(USER_BLOCK, 1 << (least - 1).bit_length())
 
 
 def _checksum(*parts: bytes | memoryview) -> bytes:
@@ -115,11 +126,50 @@ class DamagedError(OSError):
     """A segment that is not what was written."""
 
 
+class Stretch(NamedTuple):
+    """Sweeps `first` ... `done` of a unit, and the segment that has them."""
+
+    key: str
+    first: int
+    done: int
+    path: Path
+    line: bytes  # of the index
+    start: int  # of the HDF5 file behind it
+
+    def series(self, part: Part | None) -> Series:
+        """The time series; part: of one temperature of a ladder."""
+        return self._read(SERIES, part or (0, 1))
+
+    def state(self) -> State:
+        """The state after it."""
+        more, (spins,), (random,) = self._read(MORE), self._read(SPINS).values(), self._read(RANDOM).values()
+        return State(spins, random, more)
+
+    def _read(self, prefix: str, part: Part = (0, 1)) -> Series:
+        """The arrays whose names begin in one way, read without HDF5, which takes ten times as long."""
+        found, (t, number) = {}, part
+        with open(self.path, "rb") as file:
+            for name, (dtype, shape, offset) in json.loads(self.line)["arrays"].items():
+                if not name.startswith(prefix):
+                    continue
+                values = np.empty(shape, dtype)
+                if number > 1:
+                    first, last = t * len(values) // number, (t + 1) * len(values) // number
+                    offset += first * values[:1].nbytes
+                    values = values[first:last]
+                if values.size:
+                    file.seek(self.start + offset)
+                    if file.readinto(values.reshape(-1).view(np.uint8).data) != values.nbytes:
+                        raise DamagedError("it was cut while it was read")
+                found[name.removeprefix(prefix)] = values
+        return found
+
+
 class Index(NamedTuple):
-    """What a segment is: the header of its run, its stretches (key, first, done), and when it was written."""
+    """What a segment is: the header of its run, its stretches, and when it was written."""
 
     run: dict[str, Any]
-    stretches: list[tuple[str, int, int]]
+    stretches: list[Stretch]
     time: float  # seconds since the epoch
 
 
@@ -139,27 +189,12 @@ def _read_index(path: Path, state: tuple[int, int, int]) -> Index:
         raise DamagedError("it is no segment of this version of ising_mc")
     if content[len(MAGIC) : BEGIN] != _checksum(memoryview(content)[BEGIN:]):
         raise DamagedError("its checksum does not match")
-    index = json.loads(content[BEGIN : content.index(b"\n", BEGIN)])
-    return Index(index["run"], index["stretches"], state[2] * 1e-9)
+    end = content.index(b"\n\n", BEGIN)
+    header, *lines = content[BEGIN:end].split(b"\n")
+    start = _block_size(end + len(b"\n\n"))
+    return Index(json.loads(header), [_stretch(path, line, start) for line in lines], state[2] * 1e-9)
 
 
-def _opened(path: Path) -> h5py.File:
-    """A segment to read: nobody writes it, so that no lock is needed, which some file systems do not have."""
-    return h5py.File(path, "r", locking=False)
-
-
-def read_series(path: Path, key: str, part: Part | None) -> Series:
-    """The stretch of a unit; part: of one temperature of a ladder."""
-    t, number = part or (0, 1)
-    with _opened(path) as file:
-        return {
-            name: data[t * len(data) // number : (t + 1) * len(data) // number]
-            for name, data in file[f"{key}/series"].items()
-        }
-
-
-def read_state(path: Path, key: str) -> State:
-    """The state of a unit after its stretch."""
-    with _opened(path) as file:
-        more = {name: file[f"{key}/more/{name}"][()] for name in list(file.get(f"{key}/more", ()))}
-        return State(file[f"{key}/spins"][()], file[f"{key}/random_state"][()], more)
+def _stretch(path: Path, line: bytes, start: int) -> Stretch:
+    own = json.loads(line)
+    return Stretch(own["key"], own["first"], own["done"], path, line, start)

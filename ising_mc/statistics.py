@@ -32,6 +32,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from math import floor, inf, isfinite, log10, nan, sqrt
 from typing import Any, NamedTuple
 
@@ -367,13 +368,7 @@ def _spread(deviations: _Deviations, asks_tau: bool = True) -> _Spread:
     """
     replicas, n = deviations.shape
     total = replicas * n
-    # Half weight for the last lag of a window keeps the sum from turning negative where neighbours are
-    # anticorrelated; the widest window takes it in full, to be the scatter of the replica means exactly.
-    lags, edge = np.arange(n), np.ones(n)
-    edge[[0, -1]] = 0.0
-    k = 2 * lags + 1 - lags * (lags + 1) / n - edge * (1 - lags / n)
-    dof = total / k - 1
-    widest = int(np.count_nonzero(dof >= ENOUGH_DOF)) - 1
+    edge, k, dof, widest = _windows(replicas, n)
     needed = widest + 1 if widest < n - 1 else 0
     tau = tau_error = nan
     products, c, window = np.zeros(0), np.zeros(0), 0
@@ -399,6 +394,18 @@ def _spread(deviations: _Deviations, asks_tau: bool = True) -> _Spread:
     if not variance > 0:
         return _UNKNOWN
     return _Spread(float(variance), float(dof[window]), tau, tau_error, window)
+
+
+@lru_cache(maxsize=4)  # all series of a run are alike
+def _windows(replicas: int, n: int) -> tuple[Floats, Floats, Floats, int]:
+    """Of every window W < n: weight of its last lag, K(W), degrees of freedom; and the widest that leaves enough."""
+    # Half weight for the last lag of a window keeps the sum from turning negative where neighbours are
+    # anticorrelated; the widest window takes it in full, to be the scatter of the replica means exactly.
+    lags, edge = np.arange(n), np.ones(n)
+    edge[[0, -1]] = 0.0
+    k = 2 * lags + 1 - lags * (lags + 1) / n - edge * (1 - lags / n)
+    dof = replicas * n / k - 1
+    return edge, k, dof, int(np.count_nonzero(dof >= ENOUGH_DOF)) - 1
 
 
 def _automatic_window(products: Floats, c: Floats, k: Floats, replicas: int, n: int) -> tuple[float, float, int]:

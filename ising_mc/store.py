@@ -50,11 +50,10 @@ from ising_mc.segments import (
     Commit,
     DamagedError,
     Part,
+    Stretch,
     concatenated,
     joined,
     read_index,
-    read_series,
-    read_state,
     write,
 )
 from ising_mc.streams import SAMPLER_VERSION
@@ -71,15 +70,6 @@ HEADER = {  # what run.json holds
     "sweeps": int,
     "temperatures": list,
 }
-
-
-class _Stretch(NamedTuple):
-    """Sweeps `first` ... `done` of a unit, and the segment that has them."""
-
-    key: str
-    first: int
-    done: int
-    path: Path
 
 
 class Save(NamedTuple):
@@ -158,7 +148,7 @@ class Store:
     def _read_all(self) -> None:
         if self.out.exists():
             self._read_result()
-        found: list[_Stretch] = []
+        found: list[Stretch] = []
         for folder in folders(self.parts, self.task):
             paths = segments(folder)
             for path in paths:
@@ -248,7 +238,7 @@ class Store:
             more = {name: final["more"][name][place] for name in list(final.get("more", ()))}
             return State(final["spins"][place], random, more)
 
-    def _read_segment(self, path: Path, last: bool) -> "list[_Stretch]":
+    def _read_segment(self, path: Path, last: bool) -> list[Stretch]:
         """What a segment has; raises FileNotFoundError where it went away, as it does when a run ends."""
         try:
             index = read_index(path)
@@ -267,12 +257,12 @@ class Store:
                 f"segment {path} belongs to another run than {self.parts / 'run.json'} says: it has another "
                 f"{' and another '.join(others)}"
             )
-        sweeps = {key: done - first for key, first, done in index.stretches}
+        sweeps = {stretch.key: stretch.done - stretch.first for stretch in index.stretches}
         self.saves.setdefault(path.parent.name, []).append(Save(index.time, sweeps))
-        return [_Stretch(key, first, done, path) for key, first, done in index.stretches]
+        return index.stretches
 
-    def _take(self, stretch: "_Stretch") -> None:
-        key, first, done, path = stretch
+    def _take(self, stretch: Stretch) -> None:
+        key, first, done, path = stretch[:4]
         known = self.progress.setdefault(key, Progress())
         if done <= known.done:
             return  # the result file has it already: the run was killed before it removed its parts
@@ -285,8 +275,8 @@ class Store:
                 f"ones of {path.parent} away, whose sweeps are then done again"
             )
         known.done = done
-        known.pieces.append(lambda part: read_series(path, key, part))
-        known.read_state = lambda: read_state(path, key)
+        known.pieces.append(stretch.series)
+        known.read_state = stretch.state
 
     def write_segment(self, commits: Sequence[Commit]) -> None:
         """Commit stretches of several units at once.
@@ -296,14 +286,14 @@ class Store:
         commits = joined(commits)
         path = self.folder / f"seg-{self._next_segment:06d}.h5"
         try:
-            write(path, commits, self.header)
+            written = write(path, commits, self.header)
         except OSError as error:
             raise StoreError(
                 f"cannot write {path}: {first_line(error)}; what was saved before is safe, run again to go on"
             ) from error
         self._next_segment += 1
-        for commit in commits:
-            self._take(_Stretch(commit.key, commit.first, commit.done, path))
+        for stretch in written:
+            self._take(stretch)
 
     def series(self, key: str, part: Part | None = None) -> Series:
         """The whole time series of a unit, (replica, measurement) each; part: of one temperature of its ladder only."""

@@ -387,9 +387,13 @@ def test_a_wrong_sweep_count_is_noticed(tmp_path: Path) -> None:
         store.write_segment([commit(20, 60, generator)])
     last = segments(out)[-1]
     right = last.read_bytes()
-    assert right.count(b"20, 60]") == 1
-    for wrong in (b"-1, 60]", b" 0, 60]", b"19, 60]", b"20,  0]", b"20, 59]", b"20, 61]", b"60, 20]"):
-        last.write_bytes(right.replace(b"20, 60]", wrong))
+    first, done = b'"first": 20', b'"done": 60'
+    assert right.count(first) == right.count(done) == 1
+    for wrong in (-1, 0, 19, 21, 59, 61, 2**60):
+        last.write_bytes(right.replace(first, b'"first": %d' % wrong))
+        with pytest.raises(StoreError, match="damaged"):
+            progress_of(out, spec)
+        last.write_bytes(right.replace(done, b'"done": %d' % wrong))
         with pytest.raises(StoreError, match="damaged"):
             progress_of(out, spec)
     last.write_bytes(right)
