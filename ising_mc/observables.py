@@ -3,12 +3,13 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from math import nan
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ising_mc import statistics
-from ising_mc.statistics import Estimate
+from ising_mc.statistics import Estimate, TimeSeries
 
 Series = NDArray[np.float64]
 
@@ -176,32 +177,38 @@ class Facts:
     signed: bool = False
 
 
-def analyse(series: dict[str, Series], facts: Facts, temperature: float, mixed: bool) -> PointResults:
+def analyse(series: dict[str, NDArray[Any]], facts: Facts, temperature: float, mixed: bool) -> PointResults:
     """Results of one point from its time series, (replica, measurement) each, overlaps (pair, measurement).
 
     series: energy, magnetization and what else was observed;  mixed: even replicas (or pairs of them, where they are
     paired) started up, odd ones at random.  tau_int comes in units of the sampling interval.
     """
     N, T, field = facts.n_sites, temperature, facts.field
-    mean, derived = _averages(facts.paired)
+    mean, derived = statistics.mean, _derived
     e, m = series["energy"] / N, series["magnetization"] / N
-    absolute, square = np.abs(m), m * m
+    square = m * m
+    energy, order, absolute, second, fourth = (
+        TimeSeries(_together(x, facts.paired)) for x in (e, m, np.abs(m), square, square * square)
+    )
+    d = e - energy.centre
     estimates = {
-        "energy_per_site": mean(e),
-        "magnetization_per_site": mean(m) if field else _unless_frozen(mean(m), m),
+        "energy_per_site": mean(energy),
+        "magnetization_per_site": mean(order) if field else _unless_frozen(mean(order), m),
         "abs_magnetization_per_site": mean(absolute),
-        "specific_heat": derived(lambda e1, e2: N * (e2 - e1**2) / T**2, e - e.mean(), (e - e.mean()) ** 2),
-        "susceptibility": derived(lambda a, m2: N * (m2 - a**2) / T, absolute, square),
-        "binder_cumulant": derived(_cumulant, square, square * square),
+        "specific_heat": derived(
+            lambda e1, e2: N * (e2 - e1**2) / T**2, _together(d, facts.paired), _together(d * d, facts.paired)
+        ),
+        "susceptibility": derived(lambda a, m2: N * (m2 - a**2) / T, absolute, second),
+        "binder_cumulant": derived(_cumulant, second, fourth),
     }
     if not field:
-        estimates["susceptibility_symmetric"] = mean(square * (N / T))
+        estimates["susceptibility_symmetric"] = mean(second).times(N / T)
     if facts.moments:
-        estimates["magnetization_squared"] = mean(square)
-        estimates["magnetization_fourth"] = mean(square * square)
-    estimates |= _observed(series, facts, T, square)
-    order = m if facts.signed else absolute
-    return PointResults(estimates, *_verdict(_together(e, facts.paired), _together(order, facts.paired), mixed))
+        estimates["magnetization_squared"] = mean(second)
+        estimates["magnetization_fourth"] = mean(fourth)
+    others = {name: own.astype(float) for name, own in series.items() if name not in ("energy", "magnetization")}
+    estimates |= _observed(others, facts, T, square)
+    return PointResults(estimates, *_verdict(energy, order if facts.signed else absolute, mixed))
 
 
 def _observed(series: dict[str, Series], facts: Facts, T: float, square: Series) -> dict[str, Estimate]:
@@ -315,21 +322,24 @@ def _unless_frozen(estimate: Estimate, m: Series) -> Estimate:
     return replace(estimate, error=nan, tau_int=nan, reliable=False) if frozen else estimate
 
 
-def _derived(function: Callable[..., Series], *series: Series) -> Estimate:
+def _derived(function: Callable[..., Series], *series: Series | TimeSeries) -> Estimate:
     """The jackknife, where all is defined; a series stuck at zero magnetization has no Binder cumulant."""
     with np.errstate(divide="ignore", invalid="ignore"):
         return statistics.jackknife(function, *series)
 
 
-def _verdict(e: Series, absolute: Series, mixed: bool) -> tuple[int, float]:
+def _verdict(e: TimeSeries, order: TimeSeries, mixed: bool) -> tuple[int, float]:
     """Whether a point is equilibrated, and the smallest p-value of the tests, times their number.
 
     Two questions, each asked of energy and |m|: do replicas that started up and at random agree, and does no replica
     differ from the others by more than it varies itself, as one caught in a stripe state does?  Where the first
     cannot be answered (one start only, too short a series) the verdict can only be no, or unknown.
     """
-    replicas = [statistics.compare_replicas(x).p_value for x in (e, absolute)]
-    halves = [statistics.compare_halves(x[0::2], x[1::2]).p_value for x in (e, absolute) if mixed and len(e) > 1]
+    both = (e, order)
+    replicas = [statistics.compare_replicas(x).p_value for x in both]
+    halves = [
+        statistics.compare_halves(x.values[0::2], x.values[1::2]).p_value for x in both if mixed and len(x.values) > 1
+    ]
     known = [p for p in (*replicas, *halves) if not np.isnan(p)]
     if not known:
         return UNKNOWN, float("nan")
@@ -344,10 +354,10 @@ def block_length(records: int) -> int:
     return min(records, max(2, -(-records // BLOCKS)))
 
 
-def running_specific_heat(energy: Series, n_sites: int, temperature: float) -> Series:
+def running_specific_heat(energy: NDArray[Any], n_sites: int, temperature: float) -> Series:
     """Specific heat per site of each block of each replica, (replica, block); a last, shorter block is left out."""
     length = block_length(energy.shape[1])
     blocks = energy.shape[1] // length
-    parts = energy[:, : blocks * length].reshape(len(energy), blocks, length)
+    parts = np.asarray(energy[:, : blocks * length], dtype=float).reshape(len(energy), blocks, length)
     heat: Series = parts.var(axis=2) / (n_sites * temperature**2)
     return heat

@@ -296,7 +296,8 @@ class _SystemWriter:
         ladder = self.ladder
         own = (ladder.index(self.spec.temperatures[t]), len(ladder)) if ladder else None
         parts = [self.source.series(unit.key, own) for unit in self.points[t]]
-        return {name: np.concatenate([part[name] for part in parts])[:, : self.spec.records] for name in parts[0]}
+        joined = parts[0] if len(parts) == 1 else {n: np.concatenate([part[n] for part in parts]) for n in parts[0]}
+        return {name: values[:, : self.spec.records] for name, values in joined.items()}
 
     def _common_series(self) -> Series:
         """Those of the first temperature that all have: improved estimators only where all had cluster updates."""
@@ -315,7 +316,7 @@ class _SystemWriter:
         series = {name: found[name].astype(data.dtype, copy=False) for name, data in datasets.items()}
         return _Point(
             analyse(series, unit),
-            running_specific_heat(series["energy"].astype(np.float64), unit.system.facts.n_sites, unit.temperature),
+            running_specific_heat(series["energy"], unit.system.facts.n_sites, unit.temperature),
             {
                 name: [_compressed(chunk) for chunk in _chunks(values, datasets[name].chunks, t)]
                 for name, values in series.items()

@@ -456,9 +456,8 @@ def _write(runner: Runner, out: Path, began: str, more: dict[str, dict[str, Any]
     def analysis(series: Series, unit: Unit) -> PointResults:
         if runner.interrupted or runner.out_of_time():
             raise _StoppedError
-        values = {name: own.astype(np.float64) for name, own in series.items()}
         facts = replace(unit.system.facts, paired=isinstance(spec, SamplingSpec) and spec.moves_pairs)
-        return analyse(values, facts, unit.temperature, spec.start.startswith("mixed"))
+        return analyse(series, facts, unit.temperature, spec.start.startswith("mixed"))
 
     attributes: dict[str, dict[str, Any]] = {
         "provenance": provenance.collect(runner.threads, began),

@@ -77,6 +77,8 @@ def joined(commits: Sequence[Commit]) -> list[Commit]:
 
 def concatenated(pieces: Sequence[Series]) -> Series:
     """One stretch of every series, from several in order."""
+    if len(pieces) == 1:
+        return pieces[0]
     return {name: np.concatenate([piece[name] for piece in pieces], axis=1) for name in (pieces[0] if pieces else ())}
 
 

@@ -32,7 +32,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from math import floor, inf, isfinite, log10, nan, sqrt
 from typing import Any, NamedTuple
 
@@ -46,6 +46,7 @@ from ising_mc.kernels.series import LAGS, add_lagged_products, is_constant, sum_
 __all__ = [
     "Agreement",
     "Estimate",
+    "TimeSeries",
     "autocorrelation",
     "compare_halves",
     "compare_replicas",
@@ -66,7 +67,7 @@ MIN_VALUES = 32  # fewer values cannot show an autocorrelation
 MIN_REPLICAS = 8  # from here on the scatter of replica means is an error by itself
 MIN_DOF = 2.0  # windows that leave less are not tried
 ENOUGH_DOF = 30.0  # more do not narrow an interval by more than 2 %
-FEW_LAGS, MOST_PLAIN_LAGS = 32, 128  # taken one after the other; for more, spectra are faster
+PLAIN_LAGS = 16, 48, 128  # tried one after the other, each lag by itself; for more, spectra are faster
 AT_ONCE = 16  # replicas whose spectra are in memory
 MAX_BLOCKS = 1024  # of the jackknife; more cost time and tell nothing
 
@@ -87,6 +88,10 @@ class Estimate:
     degrees_of_freedom: float
     reliable: bool
 
+    def times(self, factor: float) -> Estimate:
+        """The estimate of the quantity times a number that is known exactly."""
+        return replace(self, value=factor * self.value, error=abs(factor) * self.error)
+
     def interval(self, level: float = 0.95) -> tuple[float, float]:
         """Lower and upper end of the interval that covers the truth with probability `level`."""
         if not 0 < level < 1:
@@ -103,6 +108,28 @@ class Agreement:
     p_value: float
 
 
+class TimeSeries:
+    """A series that was looked through, and need not be again by any function here that takes it.
+
+    values: (replica, sweep) float64;  centre: their mean;  varies: whether they are not all the same.
+    """
+
+    def __init__(self, series: ArrayLike) -> None:
+        """Raises ValueError if `series` is not a finite, two-dimensional array."""
+        x = np.ascontiguousarray(series, dtype=np.float64)
+        if x.ndim != 2 or x.size == 0:
+            raise ValueError(f"a series must have the shape (replica, sweep), not {x.shape}")
+        self.values, self.centre = x, float(x.mean())
+        if not isfinite(self.centre) and not np.isfinite(x).all():  # else their sum is too large
+            raise ValueError("a series must be finite, this one holds NaN or infinity")
+        self.varies = not is_constant(x)
+
+    @cached_property
+    def deviations(self) -> _Deviations:
+        """From the mean."""
+        return _Deviations([self])
+
+
 class _Spread(NamedTuple):
     """What the autocorrelations of a series tell about its mean."""
 
@@ -116,7 +143,7 @@ class _Spread(NamedTuple):
 _UNKNOWN = _Spread(nan, nan, nan, nan, 0)
 
 
-def autocorrelation(series: ArrayLike) -> Floats:
+def autocorrelation(series: ArrayLike | TimeSeries) -> Floats:
     """Return the normalised autocorrelation function, averaged over the replicas.
 
     `series` has the shape (replica, sweep); the result has one value for each lag 0 ... n-1 and starts with
@@ -126,15 +153,14 @@ def autocorrelation(series: ArrayLike) -> Floats:
     """
     x = _checked(series)
     replicas, n = x.values.shape
-    deviations = _Deviations([x])
-    if not (x.varies and deviations.scale > 0):
+    if not (x.varies and x.deviations.scale > 0):
         return np.full(n, nan)
-    products = _spectral_products(deviations.scaled(), (replicas, n), n, np.float64) / (replicas * (n - np.arange(n)))
+    products = _spectral_products(x.deviations.scaled(), (replicas, n), n, np.float64) / (replicas * (n - np.arange(n)))
     normalised: Floats = products / products[0]
     return normalised
 
 
-def mean(series: ArrayLike) -> Estimate:
+def mean(series: ArrayLike | TimeSeries) -> Estimate:
     """Return the mean over replicas and sweeps, with its error and tau_int as the module docstring says.
 
     `series` has the shape (replica, sweep). A constant series has no error that could be told: NaN, never 0.
@@ -143,7 +169,7 @@ def mean(series: ArrayLike) -> Estimate:
     return _mean(_checked(series))
 
 
-def jackknife(function: Callable[..., Any], *series: ArrayLike) -> Estimate:
+def jackknife(function: Callable[..., Any], *series: ArrayLike | TimeSeries) -> Estimate:
     """Return f(<a>, <b>, ...) of simultaneously measured series a, b, ..., with its error and tau_int.
 
     `function` takes one array of means for each series, all of one shape (k,), and returns an array of that
@@ -164,7 +190,7 @@ def jackknife(function: Callable[..., Any], *series: ArrayLike) -> Estimate:
         return _jackknife(function, data)
 
 
-def compare_halves(first: ArrayLike, second: ArrayLike) -> Agreement:
+def compare_halves(first: ArrayLike | TimeSeries, second: ArrayLike | TimeSeries) -> Agreement:
     """Compare the means of two independent sets of replicas, say those started all up and those at random.
 
     Both have the shape (replica, sweep); the numbers of replicas may differ. The p-value follows from
@@ -187,7 +213,7 @@ def compare_halves(first: ArrayLike, second: ArrayLike) -> Agreement:
     return Agreement(z, float(2 * stdtr(dof, -abs(z))))
 
 
-def compare_replicas(series: ArrayLike, parts: int = 4) -> Agreement:
+def compare_replicas(series: ArrayLike | TimeSeries, parts: int = 4) -> Agreement:
     """Whether replicas differ by more than each of them varies in time: a replica stuck in a state of its own does.
 
     Analysis of variance of the means of `parts` successive parts of each replica, (replica, part): F has R - 1 and
@@ -202,7 +228,9 @@ def compare_replicas(series: ArrayLike, parts: int = 4) -> Agreement:
     means = x[:, : parts * length].reshape(replicas, parts, length).mean(axis=2)
     between = parts * means.mean(axis=1).var(ddof=1)
     within = means.var(axis=1, ddof=1).mean()
-    rounding = (8 * np.finfo(float).eps * np.abs(x).max()) ** 2  # a mean of equal values need not be their value
+    rounding = (
+        8 * np.finfo(float).eps * max(abs(x.min()), abs(x.max()))
+    ) ** 2  # a mean of equal values need not be their value
     if within <= rounding:
         return Agreement(nan, nan) if between <= parts * rounding else Agreement(inf, 0.0)
     ratio = float(between / within)
@@ -252,22 +280,8 @@ def format_value(value: float, error: float) -> str:
     return f"{value:.{decimals}f}({inside})"
 
 
-class _Series(NamedTuple):
-    """A series that was looked through: its values, their mean, and whether they are not all the same."""
-
-    values: Floats
-    centre: float
-    varies: bool
-
-
-def _checked(series: ArrayLike) -> _Series:
-    x = np.ascontiguousarray(series, dtype=np.float64)
-    if x.ndim != 2 or x.size == 0:
-        raise ValueError(f"a series must have the shape (replica, sweep), not {x.shape}")
-    centre = float(x.mean())
-    if not isfinite(centre) and not np.isfinite(x).all():  # else their sum is too large
-        raise ValueError("a series must be finite, this one holds NaN or infinity")
-    return _Series(x, centre, not is_constant(x))
+def _checked(series: ArrayLike | TimeSeries) -> TimeSeries:
+    return series if isinstance(series, TimeSeries) else TimeSeries(series)
 
 
 def interval_factor(dof: float) -> float:
@@ -284,8 +298,8 @@ def _standard_error(estimate: Estimate) -> float:
     return estimate.error / _student(ONE_SIGMA, estimate.degrees_of_freedom)
 
 
-def _mean(series: _Series, asks_tau: bool = True) -> Estimate:
-    return _estimate(series.centre, _spread(_Deviations([series]), asks_tau) if series.varies else _UNKNOWN)
+def _mean(series: TimeSeries, asks_tau: bool = True) -> Estimate:
+    return _estimate(series.centre, _spread(series.deviations, asks_tau) if series.varies else _UNKNOWN)
 
 
 def _estimate(value: float, spread: _Spread) -> Estimate:
@@ -306,7 +320,7 @@ class _Deviations:
     They are not written to memory, which costs more than making them again.
     """
 
-    def __init__(self, series: Sequence[_Series], slopes: Sequence[float] = (1.0,)) -> None:
+    def __init__(self, series: Sequence[TimeSeries], slopes: Sequence[float] = (1.0,)) -> None:
         self.values = tuple(one.values for one in series)
         self.slopes, self.centres = np.array(slopes, dtype=float), np.array([one.centre for one in series])
         self.shape = self.values[0].shape
@@ -328,7 +342,7 @@ class _Deviations:
         if not self.scale > 0:
             return np.zeros(lags)
         square = self.scale * self.scale
-        if lags > MOST_PLAIN_LAGS:
+        if lags > PLAIN_LAGS[-1]:
             products = square * _spectral_products(self.scaled(), self.shape, lags)
         else:
             more = np.zeros(-(-(lags - len(known)) // LAGS) * LAGS)
@@ -373,7 +387,7 @@ def _spread(deviations: _Deviations, asks_tau: bool = True) -> _Spread:
     tau = tau_error = nan
     products, c, window = np.zeros(0), np.zeros(0), 0
     # few lags will do in most cases, and cost a fraction of all
-    for reach in (FEW_LAGS, MOST_PLAIN_LAGS, max(n // 8, needed), n) if asks_tau or needed else ():
+    for reach in (*PLAIN_LAGS, max(n // 8, needed), n) if asks_tau or needed else ():
         if reach < needed or not len(products) < reach <= n:
             continue
         products = deviations.products(products, reach)
@@ -438,12 +452,11 @@ def _automatic_window(products: Floats, c: Floats, k: Floats, replicas: int, n: 
     return found, found * 2 * sqrt(max(window + 0.5 - found, 0.5) / total), window
 
 
-def _jackknife(function: Callable[..., Any], data: list[_Series]) -> Estimate:
+def _jackknife(function: Callable[..., Any], data: list[TimeSeries]) -> Estimate:
     replicas, n = data[0].values.shape
     centre = np.array([one.centre for one in data])
-    deltas = [_Deviations([one]) for one in data]
     # A constant series must not look alive through the rounding of its mean.
-    squares = [delta.squares if one.varies else 0.0 for one, delta in zip(data, deltas, strict=True)]
+    squares = [one.deviations.squares if one.varies else 0.0 for one in data]
     step = np.sqrt(squares) / (replicas * n)
     shifts = np.concatenate([np.zeros((1, len(data))), np.diag(step), -np.diag(step)])
     results = np.asarray(function(*(centre + shifts).T), dtype=np.float64)
@@ -461,7 +474,7 @@ def _jackknife(function: Callable[..., Any], data: list[_Series]) -> Estimate:
     edges = np.linspace(0, n, max(n // length, 1) + 1).astype(np.intp)
     rest = replicas * n - np.tile(np.diff(edges), replicas)
     # changes of the means where a block is left out
-    without = [-delta.sums(edges)[0].ravel() / rest for delta in deltas]
+    without = [-one.deviations.sums(edges)[0].ravel() / rest for one in data]
     straight = sum(slope * change for slope, change in zip(gradient, without, strict=True))
     values = np.asarray(function(*(average + change for average, change in zip(centre, without, strict=True))))
     # What is linear has no bias; taken away, it leaves no noise from blocks of unequal length.
