@@ -29,6 +29,8 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -101,17 +103,18 @@ def write_result(
     describe = describe or describe_system
     partial = out.with_name(out.name + ".tmp")
     try:
-        with new_file(partial, tick) as (file, tick):
+        with new_file(partial, tick) as (file, tick), ThreadPoolExecutor(threads) as pool:
             write_header(file, spec, source.seed, attributes, kind=spec.kind)
             own: dict[str, list[SamplingUnit]] = {}
             for unit in units:
                 own.setdefault(unit.system.label, []).append(unit)
             samples: dict[str, list[list[PointResults]]] = {}
-            for system in spec.systems:
+            writers = [_SystemWriter(source, spec, own[system.label], analyse) for system in spec.systems]
+            points = _points_ahead(writers, pool, threads)
+            for system, writer in zip(spec.systems, writers, strict=True):
                 group = file.create_group(f"systems/{system.label}")
                 group.attrs.update(describe(system))
-                writer = _SystemWriter(source, spec, own[system.label], group, threads)
-                results = writer.write(analyse, tick)
+                results = writer.write(group, points, tick)
                 if add_more:
                     add_more(group, writer.points)
                 if system.sample is not None:
@@ -241,18 +244,37 @@ class _Point(NamedTuple):
     chunks: dict[str, list[Chunk]]
 
 
+def _points_ahead(writers: "list[_SystemWriter]", pool: ThreadPoolExecutor, threads: int) -> Iterator[_Point]:
+    """All points of all systems in order, a few of them made ahead: no thread waits, but memory holds only a few."""
+    jobs: deque[Future[_Point]] = deque()
+    for writer in writers:
+        for t in range(len(writer.points)):
+            jobs.append(pool.submit(writer.prepare, t, writer.layout))
+            if len(jobs) > threads:
+                yield jobs.popleft().result()
+    while jobs:
+        yield jobs.popleft().result()
+
+
 class _SystemWriter:
     """Writes one system into the result file, temperature by temperature."""
 
-    def __init__(
-        self, source: Source, spec: SamplingSpec, units: list[SamplingUnit], group: h5py.Group, threads: int
-    ) -> None:
-        self.source, self.spec, self.group, self.threads = source, spec, group, threads
+    group: h5py.Group
+
+    def __init__(self, source: Source, spec: SamplingSpec, units: list[SamplingUnit], analyse: Analysis) -> None:
+        self.source, self.spec, self.analyse = source, spec, analyse
         self.points = [[unit for unit in units if unit.temperature == T or unit.ladder] for T in spec.temperatures]
         self.example = units[0]
         self.ladder = self.example.ladder
 
-    def write(self, analyse: Analysis, tick: Callable[[], None]) -> list[PointResults]:
+    @cached_property
+    def layout(self) -> dict[str, tuple[int, np.dtype[Any]]]:
+        """Replicas (or pairs) and type of each data set of time series."""
+        return {name: (len(values), values.dtype) for name, values in self._common_series().items()}
+
+    def write(self, place: h5py.Group, points: Iterator[_Point], tick: Callable[[], None]) -> list[PointResults]:
+        """Write the points of this system, which come next, and what else there is of it, into a group."""
+        self.group = place
         self.group.attrs.update(
             kernel=self.example.choice.kernel,
             packing=self.example.choice.packing,
@@ -264,26 +286,22 @@ class _SystemWriter:
         self._write_scales()
         group = self.group.create_group("timeseries")
         series = {
-            name: self._create(group, name, len(values), self.spec.records, values.dtype, "sweep")
-            for name, values in self._common_series().items()
+            name: self._create(group, name, height, self.spec.records, dtype, "sweep")
+            for name, (height, dtype) in self.layout.items()
         }
         heat = self._create(
             group, "specific_heat", self.spec.replicas, len(self.group["block"]), np.dtype(float), "block"
         )
         results: list[PointResults] = []
-        with ThreadPoolExecutor(self.threads) as pool:
-            jobs: deque[Future[_Point]] = deque()
-            for t in range(len(self.points)):
-                # a few points ahead, so that no thread waits, but memory holds only a few
-                while len(jobs) <= self.threads and t + len(jobs) < len(self.points):
-                    jobs.append(pool.submit(self._prepare, t + len(jobs), series, analyse))
-                point = jobs.popleft().result()
-                for name, chunks in point.chunks.items():
-                    for offset, raw in chunks:
-                        series[name].id.write_direct_chunk(offset, raw)
-                heat[t] = point.heat
-                results.append(point.results)
-                tick()
+        heats: list[Array] = []
+        for point in islice(points, len(self.points)):
+            for name, chunks in point.chunks.items():
+                for offset, raw in chunks:
+                    series[name].id.write_direct_chunk(offset, raw)
+            heats.append(point.heat)
+            results.append(point.results)
+            tick()
+        heat[...] = np.stack(heats)
         self._write_results(results)
         self._write_final()
         if self.ladder:
@@ -310,15 +328,15 @@ class _SystemWriter:
                 series = {name: values for name, values in series.items() if name in others}
         return series
 
-    def _prepare(self, t: int, datasets: dict[str, h5py.Dataset], analyse: Analysis) -> "_Point":
+    def prepare(self, t: int, layout: dict[str, tuple[int, np.dtype[Any]]]) -> _Point:
         """All of one temperature that needs no file: read its series, analyse and compress them."""
         unit, found = replace(self.points[t][0], temperature=self.spec.temperatures[t]), self._series(t)
-        series = {name: found[name].astype(data.dtype, copy=False) for name, data in datasets.items()}
+        series = {name: found[name].astype(dtype, copy=False) for name, (_, dtype) in layout.items()}
         return _Point(
-            analyse(series, unit),
+            self.analyse(series, unit),
             running_specific_heat(series["energy"], unit.system.facts.n_sites, unit.temperature),
             {
-                name: [_compressed(chunk) for chunk in _chunks(values, datasets[name].chunks, t)]
+                name: [_compressed(chunk) for chunk in _chunks(values, _chunk_shape(*values.shape), t)]
                 for name, values in series.items()
             },
         )
@@ -347,7 +365,7 @@ class _SystemWriter:
         self, group: h5py.Group, name: str, height: int, width: int, dtype: np.dtype[Any], last: str
     ) -> h5py.Dataset:
         shape = (len(self.points), height, width)
-        chunks = (1, max(1, min(CHUNK_REPLICAS, height)), min(CHUNK_SWEEPS, width))
+        chunks = _chunk_shape(height, width)
         dataset = group.create_dataset(
             name, shape, dtype, chunks=chunks, compression="gzip", compression_opts=1, shuffle=True
         )
@@ -406,7 +424,10 @@ class _SystemWriter:
         shape = (words,) if self.ladder else (len(self.points), words)
         spins = group.create_dataset("spins", (*shape, *example.spins.shape), np.uint64)
         random = group.create_dataset("random_state", (*shape, *most), np.uint64)
-        done = group.create_dataset("done", shape, np.int64)
+        units = self.points[0] if self.ladder else [unit for own in self.points for unit in own]
+        done = group.create_dataset(
+            "done", data=np.array([self.source.done(unit.key) for unit in units], np.int64).reshape(shape)
+        )
         described(spins, Quantity("1", "spins after the last sweep, one bit each", "bit 1 is s = +1", "s"))
         described(random, Quantity("1", "states of xoroshiro128++", "first words, then second words", ""))
         described(done, Quantity("sweeps", "sweeps done, thermalization included", "", ""))
@@ -428,7 +449,6 @@ class _SystemWriter:
                 full = np.zeros(most, np.uint64)
                 full[: state.random.shape[0], : state.random.shape[1]] = state.random
                 random[place] = full
-                done[place] = self.source.done(unit.key)
                 for name, values in state.more.items():
                     if f"more/{name}" not in group:
                         self._create_more(group, name, shape, values)
@@ -536,6 +556,10 @@ def _write_disorder(group: h5py.Group, first: System, spec: SamplingSpec, sample
             [a.thermal_error for a in averages],
             Quantity(quantity.units, "thermal error", thermal, quantity.symbol),
         )
+
+
+def _chunk_shape(height: int, width: int) -> tuple[int, int, int]:
+    return 1, max(1, min(CHUNK_REPLICAS, height)), min(CHUNK_SWEEPS, width)
 
 
 def _chunks(

@@ -41,7 +41,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import fft
 from scipy.special import betaincinv, fdtrc, stdtr, stdtrit
 
-from ising_mc.kernels.series import LAGS, add_lagged_products, is_constant, sum_blocks
+from ising_mc.kernels.series import LAGS, add_lagged_products, look_through, sum_blocks
 
 __all__ = [
     "Agreement",
@@ -111,7 +111,8 @@ class Agreement:
 class TimeSeries:
     """A series that was looked through, and need not be again by any function here that takes it.
 
-    values: (replica, sweep) float64;  centre: their mean;  varies: whether they are not all the same.
+    values: (replica, sweep) float64;  centre: their mean;  varies: whether they are not all the same;  replica_sums,
+    squares: sums of deviations from the mean, and of their squares.
     """
 
     def __init__(self, series: ArrayLike) -> None:
@@ -119,10 +120,11 @@ class TimeSeries:
         x = np.ascontiguousarray(series, dtype=np.float64)
         if x.ndim != 2 or x.size == 0:
             raise ValueError(f"a series must have the shape (replica, sweep), not {x.shape}")
-        self.values, self.centre = x, float(x.mean())
+        self.values, self.replica_sums = x, np.empty(len(x))
+        self.centre, self.squares, constant = look_through(x, self.replica_sums)
         if not isfinite(self.centre) and not np.isfinite(x).all():  # else their sum is too large
             raise ValueError("a series must be finite, this one holds NaN or infinity")
-        self.varies = not is_constant(x)
+        self.varies = not constant
 
     @cached_property
     def deviations(self) -> _Deviations:
@@ -221,16 +223,16 @@ def compare_replicas(series: ArrayLike | TimeSeries, parts: int = 4) -> Agreemen
     sample the same distribution.  `z` is sqrt(F).  Both are NaN with one replica or fewer than 2 * parts values, or
     where nothing varies.  Raises ValueError as `mean` does.  Source: Gelman and Rubin, Stat. Sci. 7, 457 (1992).
     """
-    x = _checked(series).values
+    own = _checked(series)
+    x = own.values
     replicas, length = len(x), x.shape[1] // parts
     if replicas < 2 or length < 2:
         return Agreement(nan, nan)
     means = x[:, : parts * length].reshape(replicas, parts, length).mean(axis=2)
     between = parts * means.mean(axis=1).var(ddof=1)
     within = means.var(axis=1, ddof=1).mean()
-    rounding = (
-        8 * np.finfo(float).eps * max(abs(x.min()), abs(x.max()))
-    ) ** 2  # a mean of equal values need not be their value
+    largest = abs(own.centre) + sqrt(own.squares)  # no value is larger
+    rounding = (8 * np.finfo(float).eps * largest) ** 2  # a mean of equal values need not be their value
     if within <= rounding:
         return Agreement(nan, nan) if between <= parts * rounding else Agreement(inf, 0.0)
     ratio = float(between / within)
@@ -320,11 +322,17 @@ class _Deviations:
     They are not written to memory, which costs more than making them again.
     """
 
-    def __init__(self, series: Sequence[TimeSeries], slopes: Sequence[float] = (1.0,)) -> None:
+    def __init__(self, series: Sequence[TimeSeries], slopes: Sequence[float] | None = None) -> None:
+        """slopes: those of several series; that of one is 1."""
         self.values = tuple(one.values for one in series)
-        self.slopes, self.centres = np.array(slopes, dtype=float), np.array([one.centre for one in series])
+        self.slopes = np.ones(1) if slopes is None else np.array(slopes, dtype=float)
+        self.centres = np.array([one.centre for one in series])
         self.shape = self.values[0].shape
-        self.replica_sums, self.squares = self.sums(np.array([0, self.shape[1]]))
+        if slopes is None:
+            self.replica_sums, self.squares = series[0].replica_sums, series[0].squares
+        else:
+            sums, self.squares = self.sums(np.array([0, self.shape[1]]))
+            self.replica_sums = sums[:, 0]
         self.scale = sqrt(self.squares / (self.shape[0] * self.shape[1]))  # 0 also where squares are too small
 
     def sums(self, edges: NDArray[np.intp]) -> tuple[Floats, float]:
@@ -456,7 +464,7 @@ def _jackknife(function: Callable[..., Any], data: list[TimeSeries]) -> Estimate
     replicas, n = data[0].values.shape
     centre = np.array([one.centre for one in data])
     # A constant series must not look alive through the rounding of its mean.
-    squares = [one.deviations.squares if one.varies else 0.0 for one in data]
+    squares = [one.squares if one.varies else 0.0 for one in data]
     step = np.sqrt(squares) / (replicas * n)
     shifts = np.concatenate([np.zeros((1, len(data))), np.diag(step), -np.diag(step)])
     results = np.asarray(function(*(centre + shifts).T), dtype=np.float64)

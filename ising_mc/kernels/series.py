@@ -16,12 +16,34 @@ PADDING = 16  # rows are filled up with zeros to a multiple of this, one vector
 
 
 @jit_sums
-def is_constant(x):
-    """Whether a series, (replica, sweep) float64, has one value only."""
-    first = x[0, 0]
+def look_through(x, sums):
+    """Mean of a series x, (replica, sweep) float64; sum of squared deviations from it; and whether all are one value.
+
+    sums: (replica) float64, overwritten with the sums of deviations of each replica.
+    """
+    replicas, n = x.shape
+    total = 0.0
+    for r in range(replicas):
+        row, of_row = x[r], 0.0
+        for s in range(n):
+            of_row += row[s]
+        total += of_row
+    centre, squares = total / (replicas * n), 0.0
+    for r in range(replicas):
+        row, of_row = x[r], 0.0
+        for s in range(n):
+            deviation = row[s] - centre
+            of_row += deviation
+            squares += deviation * deviation
+        sums[r] = of_row
+    return centre, squares, _is_constant(x)
+
+
+@jit_sums
+def _is_constant(x):
     for row in x:
         for value in row:
-            if value != first:
+            if value != x[0, 0]:
                 return False
     return True
 
