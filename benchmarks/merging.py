@@ -111,14 +111,21 @@ def inodes(folder: Path) -> tuple[int, int]:
 
 def rates(folder: Path, tasks: int, records: int, threads: Sequence[int]) -> None:
     for number in threads:
-        path, out, raw = write_parts(folder / f"rate{records}_{number}", text_of(20, tasks // 20, records), tasks)
-        files, folders = inodes(parts_folder(out))
-        seconds, _, _ = merged(path, out, number)
-        assert not parts_folder(out).exists()
-        size = out.stat().st_size
+        seconds = []
+        for turn in range(ROUNDS):
+            text, place = text_of(20, tasks // 20, records), folder / f"rate{records}_{number}_{turn}"
+            path, out, raw = write_parts(place, text, tasks)
+            os.sync()  # what is written later would slow the merge down
+            files, folders = inodes(parts_folder(out))
+            seconds.append(merged(path, out, number)[0])
+            assert not parts_folder(out).exists()
+            size = out.stat().st_size
+            out.unlink()
+        median = statistics.median(seconds)
+        speeds = [raw / MEGABYTE / own for own in (median, max(seconds), min(seconds))]
         print(
-            f"| {tasks} | {tasks * SAVES} | {raw / MEGABYTE:.0f} | {size / MEGABYTE:.0f} | {number} | {seconds:.1f} | "
-            f"{raw / MEGABYTE / seconds:.0f} | {files} files, {folders} folders | 1 |",
+            f"| {tasks} | {tasks * SAVES} | {raw / MEGABYTE:.0f} | {size / MEGABYTE:.0f} | {number} | {median:.1f} | "
+            f"{speeds[0]:.0f} | {speeds[1]:.0f} ... {speeds[2]:.0f} | {files} files, {folders} folders | 1 |",
             flush=True,
         )
 
@@ -186,8 +193,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=options.folder) as name:
         folder = Path(name)
         print("## Rate\n")
-        print("| tasks | segments | series, MB | result file, MB | threads | merge, s | MB/s | inodes before | after |")
-        print("|---|---|---|---|---|---|---|---|---|")
+        print(f"Median of {ROUNDS} merges, and all of them.\n")
+        print("| tasks | segments | series, MB | result file, MB | threads | s | MB/s | | inodes before | after |")
+        print("|---|---|---|---|---|---|---|---|---|---|")
         if options.give_back:
             rates(folder, 300, 2000, (1,))
         elif options.small:
