@@ -1,7 +1,7 @@
 """The memory of the process: what is freed is kept for the next array.
 
 Analysing series makes arrays of a megabyte by the dozen, and glibc gives each back to the system at once, which then
-has to fetch and clear new pages: a merge of 300 parts takes 1.5 times as long (`benchmarks/merging.py --give-back`).
+has to fetch and clear new pages: a merge of 300 parts takes 1.4 times as long (`benchmarks/merging.py --give-back`).
 """
 
 import ctypes
