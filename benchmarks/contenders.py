@@ -59,9 +59,12 @@ def _started(text: str, start: str = "random") -> tuple[Any, Any]:
 
 def engine(
     text: str, check_text: str = "", thermalization: int = 2000, records: int = 2000, every: int = 5,
-    start: str = "random", settle: int = 20,
+    start: str = "random", settle: int = 20, check_at: float | None = None,
 ) -> Simple:  # fmt: skip
-    """A run file: its first unit is swept; what is checked is the energy a site of another one."""
+    """A run file: its first unit is swept; what is checked is the energy a site of another one.
+
+    check_at: the temperature of its ladder that is checked, where it has one.
+    """
     from ising_mc.run import visits
 
     unit, sampler = _started(text, start)
@@ -79,6 +82,8 @@ def engine(
         own.sweep(thermalization)
         energies = small.wanted(own.record(records, every))["energy"]
         energies = np.asarray(energies, np.float64).reshape(len(energies), -1)
+        if check_at is not None:
+            energies = np.split(energies, len(small.ladder))[small.ladder.index(check_at)]
         return of_series(energies / small.system.n_sites)
 
     return Simple(work, check)
@@ -148,7 +153,10 @@ def peapods(L: int, T: float, dimension: int = 2, check_size: int = 16) -> Simpl
     return Simple(work, check)
 
 
-def peapods_tempering(L: int, temperatures: list[float], replicas: int) -> Simple:
+def peapods_tempering(
+    L: int, temperatures: list[float], replicas: int, check_size: int, check_ladder: list[float]
+) -> Simple:  # fmt: skip
+    """The +-J cubic lattice; checked is the ferromagnet of the square lattice, at the first temperature of its ladder."""
     import peapods as peer
 
     other = peer.Ising((L,) * 3, "bimodal", np.array(temperatures), n_replicas=replicas)
@@ -157,7 +165,15 @@ def peapods_tempering(L: int, temperatures: list[float], replicas: int) -> Simpl
         other.sample(steps, pt_interval=1, warmup_ratio=0.99, sequential=True)
         return float(steps) * L**3 * replicas * len(temperatures)
 
-    return Simple(work)
+    def check() -> tuple[float, float]:
+        small, found = peer.Ising((check_size,) * 2, "ferro", np.array(check_ladder), n_replicas=1), []
+        small.sample(5000, pt_interval=1, warmup_ratio=0.0, sequential=True)
+        for _ in range(32):
+            small.sample(4000, pt_interval=1, warmup_ratio=0.1, sequential=True)
+            found.append(-float(small.energies_avg[0]))
+        return of_runs(found)
+
+    return Simple(work, check)
 
 
 def square_bonds(L: int, dimension: int) -> list[tuple[int, int]]:
@@ -223,9 +239,26 @@ def openjij(L: int, T: float, dimension: int = 2, check_size: int = 16) -> Simpl
     return Simple(_openjij(couplings, T, L**dimension), check)
 
 
-def openjij_dense(n: int, T: float) -> Simple:
-    J = np.triu(np.random.default_rng(SEED).standard_normal((n, n)) / np.sqrt(n), 1)
-    return Simple(_openjij({(i, j): -float(J[i, j]) for i in range(n) for j in range(i + 1, n)}, T, n))
+def openjij_dense(text: str, check_text: str) -> Simple:
+    """The systems and temperatures of two run files of this engine; of the second one the energy is checked."""
+    import openjij as peer
+
+    from ising_mc.ising import realize
+
+    def couplings(unit: Any) -> dict[tuple[int, int], float]:
+        drawn = realize(unit.system, SEED)
+        return {(int(i), int(j)): -float(J) for (i, j), J in zip(drawn.graph.bonds, drawn.J, strict=True)}
+
+    own, small = _unit(text), _unit(check_text)
+
+    def check() -> tuple[float, float]:
+        beta = 1 / small.temperature
+        found = peer.SASampler().sample_ising(
+            {}, couplings(small), beta_min=beta, beta_max=beta, num_sweeps=2500, num_reads=400
+        )  # without a seed: with one all its reads are the same
+        return of_runs(np.asarray(found.energies) / small.system.n_sites)
+
+    return Simple(_openjij(couplings(own), own.temperature, own.system.n_sites), check)
 
 
 def pyalps(L: int, T: float, check_size: int = 16) -> Simple:
@@ -400,6 +433,7 @@ def dwave_anneal(L: int, hot: float, cold: float, sweeps: int) -> Simple:
 # --- Boltzmann machines ---------------------------------------------------------------------------------------------
 
 BATCH, RATE = 100, 0.05
+CHECKED_EPOCHS, RUNS, GRANTED = 300, 3, 0.1  # of learning; nats by which recipes alike in all that matters may differ
 
 
 def _restricted(visible: int, hidden: int) -> Any:
@@ -509,6 +543,29 @@ def digits() -> Any:
     return np.ascontiguousarray(values[order[300:]]), np.ascontiguousarray(values[order[:300]])
 
 
+def log_likelihood(W: Any, b: Any, c: Any, test: Any, steps: int) -> float:
+    """Mean log likelihood of test examples, in nats, by annealed importance sampling."""
+    from ising_mc import learning, likelihood
+    from ising_mc.machine import Machine
+
+    parts = [np.asarray(part, np.float64) for part in (W, b, c)]
+    machine = Machine("restricted", "binary", parts[0].shape, (parts[0],), (parts[1], parts[2]))
+    base = learning.base_rates(test, False)
+    log_z = likelihood.ais(machine, np.random.default_rng(SEED), 100, steps, base).log_z
+    return float(likelihood.log_likelihood(machine, test, log_z=log_z))
+
+
+def _learnt(parameters: Callable[[int], tuple[Any, Any, Any]]) -> Callable[[], tuple[float, float]]:
+    """The check of what learns: log likelihood of test digits after some epochs, from each of a few seeds."""
+
+    def check() -> tuple[float, float]:
+        _, test = digits()
+        value, error = of_runs([log_likelihood(*parameters(SEED + k), test, 1000) for k in range(RUNS)])
+        return value, math.hypot(error, GRANTED)
+
+    return check
+
+
 def trainer_of(data: Any, hidden: int, **options: Any) -> Any:
     from ising_mc import learning
     from ising_mc.machine import random_machine
@@ -529,7 +586,13 @@ def train(hidden: int) -> Simple:
         trainer.record(steps, 1)
         return float(steps)
 
-    return Simple(work)
+    def parameters(seed: int) -> Any:
+        other = trainer_of(data, hidden)
+        other.start(seed, "benchmark", 0.0, 0, "")
+        other.record(CHECKED_EPOCHS, 1)
+        return other.parameters
+
+    return Simple(work, _learnt(parameters))
 
 
 def train_sklearn(hidden: int) -> Simple:
@@ -537,15 +600,22 @@ def train_sklearn(hidden: int) -> Simple:
 
     data, _ = digits()
 
+    def fitted(steps: int, seed: int) -> Any:
+        return BernoulliRBM(hidden, learning_rate=RATE, batch_size=BATCH, n_iter=steps, random_state=seed).fit(data)
+
     def work(steps: int) -> float:
-        BernoulliRBM(hidden, learning_rate=RATE, batch_size=BATCH, n_iter=steps, random_state=SEED).fit(data)
+        fitted(steps, SEED)
         return float(steps)
 
-    return Simple(work)
+    def parameters(seed: int) -> Any:
+        other = fitted(CHECKED_EPOCHS, seed)
+        return other.components_.T, other.intercept_visible_, other.intercept_hidden_
+
+    return Simple(work, _learnt(parameters))
 
 
 def rbms_learner(
-    data: Any, hidden: int, rate: float = RATE, centered: bool = False
+    data: Any, hidden: int, rate: float = RATE, centered: bool = False, seed: int = SEED
 ) -> tuple[Any, Callable[[int], None]]:
     """Parameters of rbms, and what does some updates of its PCD-1."""
     import torch
@@ -553,7 +623,7 @@ def rbms_learner(
     from rbms.training.pcd import fit_batch_pcd
 
     torch.set_num_threads(1)
-    torch.manual_seed(SEED)
+    torch.manual_seed(seed)
     own = torch.tensor(data)
     rates = own.mean(0).clamp(1e-4, 1 - 1e-4)
     net = BBRBM(0.01 * torch.randn(data.shape[1], hidden), torch.log(rates / (1 - rates)), torch.zeros(hidden))
@@ -576,13 +646,19 @@ def rbms_learner(
 
 def train_rbms(hidden: int) -> Simple:
     data, _ = digits()
+    epoch = -(-len(data) // BATCH)  # updates
     _, updates = rbms_learner(data, hidden)
 
     def work(steps: int) -> float:
-        updates(steps * -(-len(data) // BATCH))
+        updates(steps * epoch)
         return float(steps)
 
-    return Simple(work)
+    def parameters(seed: int) -> Any:
+        net, updates = rbms_learner(data, hidden, seed=seed)
+        updates(CHECKED_EPOCHS * epoch)
+        return net.weight_matrix.numpy(), net.vbias.numpy(), net.hbias.numpy()
+
+    return Simple(work, _learnt(parameters))
 
 
 # --- Hopfield networks ----------------------------------------------------------------------------------------------

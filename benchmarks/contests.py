@@ -9,7 +9,9 @@ WORKED = "[grid]\nreplicas = {replicas}\ntemperatures = [{T}]\n[schedule]\nsweep
 WARM = 2.8
 CHECKED = 16  # side of the lattices whose energies are checked
 LADDER = [0.9 + 0.1 * k for k in range(16)]
+CHECK_LADDER = [TC, 2.4, 2.6, 2.9]
 N_DENSE, T_DENSE = 1024, 0.5
+N_CHECKED, T_CHECKED = 64, 1.2
 
 
 def lattice(kind: str, L: int, T: float, update: str, replicas: int = 64, more: str = "") -> str:
@@ -76,19 +78,19 @@ def clusters(update: str, L: int) -> Contest:
 
 
 def tempering(L: int) -> Contest:
-    grid = ", ".join(f"{T:g}" for T in LADDER)
+    rest = "replicas = 4\n[schedule]\nsweeps = 1\n[tempering]\nevery = 1\n"
     text = (
-        f'[lattice]\nkind = "cubic"\nsize = [{L}]\n[couplings]\nkind = "pm_j"\n[grid]\ntemperatures = [{grid}]\n'
-        "replicas = 4\n[schedule]\nsweeps = 1\n[tempering]\nevery = 1\n"
+        f'[lattice]\nkind = "cubic"\nsize = [{L}]\n[couplings]\nkind = "pm_j"\n[grid]\ntemperatures = {LADDER}\n{rest}'
     )
+    check = f"[lattice]\nsize = [{CHECKED}]\n[grid]\ntemperatures = {CHECK_LADDER}\n{rest}"
+    peer = {"L": L, "temperatures": LADDER, "replicas": 4, "check_size": CHECKED, "check_ladder": CHECK_LADDER}
     return Contest(
         f"tempering_3d_{L}", f"Parallel tempering, cubic +-J, L = {L}, 16 temperatures, 4 replicas",
         (
-            ours(text),
-            Contender(
-                "peapods", "contenders:peapods_tempering", {"L": L, "temperatures": LADDER, "replicas": 4}
-            ),
+            ours(text, check, check_at=TC),
+            Contender("peapods", "contenders:peapods_tempering", peer),
         ),
+        exact=float(exact.kaufman(TC, CHECKED).energy),
     )  # fmt: skip
 
 
@@ -105,15 +107,16 @@ def annealing() -> Contest:
 
 
 def dense() -> Contest:
-    text = (
-        f'[lattice]\nkind = "complete"\nsize = [{N_DENSE}]\n[couplings]\nkind = "gaussian"\n'
-        f'{WORKED.format(T=T_DENSE, replicas=64)}[algorithm]\nkind = "heat_bath"\n'
+    text, check = (
+        f'[lattice]\nkind = "complete"\nsize = [{N}]\n[couplings]\nkind = "gaussian"\n'
+        f'{WORKED.format(T=T, replicas=64)}[algorithm]\nkind = "heat_bath"\n'
+        for N, T in ((N_DENSE, T_DENSE), (N_CHECKED, T_CHECKED))
     )
     return Contest(
         "dense", f"Fully connected, Gaussian J, N = {N_DENSE}, T = {T_DENSE:g}",
         (
-            ours(text, settle=100),
-            Contender("openjij", "contenders:openjij_dense", {"n": N_DENSE, "T": T_DENSE}),
+            ours(text, check, settle=100),
+            Contender("openjij", "contenders:openjij_dense", {"text": text, "check_text": check}),
         ),
     )  # fmt: skip
 
@@ -141,7 +144,7 @@ def training(hidden: int) -> Contest:
             Contender("scikit-learn", "contenders:train_sklearn", size),
             Contender("rbms", "contenders:train_rbms", size),
         ),
-        unit="epochs/ns", checks="-",
+        unit="epochs/ns", checks="log likelihood after 300 epochs",
     )  # fmt: skip
 
 

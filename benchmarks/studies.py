@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from contenders import SEED, TC, TC_3D, digits, ordered, rbms_learner, trainer_of
+from contenders import SEED, TC, TC_3D, digits, log_likelihood, ordered, rbms_learner, trainer_of
 from contests import lattice
 
 from ising_mc import exact
@@ -373,19 +373,11 @@ def learning(quick: bool) -> Any:
 
     from threadpoolctl import threadpool_limits
 
-    from ising_mc import learning as engine
-    from ising_mc import likelihood
-    from ising_mc.machine import Machine
-
     data, test = digits()
     hidden, moments = 64, (1.0, 3.0) if quick else (1.0, 2.0, 4.0, 8.0, 16.0)
 
     def judged(W: Any, b: Any, c: Any) -> float:
-        parts = [np.asarray(part, np.float64) for part in (W, b, c)]
-        machine = Machine("restricted", "binary", parts[0].shape, (parts[0],), (parts[1], parts[2]))
-        base = engine.base_rates(test, False)
-        log_z = likelihood.ais(machine, np.random.default_rng(SEED), 100, 1000 if quick else 3000, base).log_z
-        return float(likelihood.log_likelihood(machine, test, log_z=log_z))
+        return log_likelihood(W, b, c, test, 1000 if quick else 3000)
 
     def own() -> tuple[Callable[[], None], Callable[[], Any]]:
         trainer = trainer_of(data, hidden, decay=0.002)
