@@ -193,8 +193,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=options.folder) as name:
         folder = Path(name)
         print("## Rate\n")
-        print(f"Median of {ROUNDS} merges, and all of them.\n")
-        print("| tasks | segments | series, MB | result file, MB | threads | s | MB/s | | inodes before | after |")
+        print(f"Median of {ROUNDS} merges, the slowest and the fastest.\n")
+        print(
+            "| tasks | segments | series, MB | result file, MB | threads | s | MB/s | from ... to | inodes before | after |"
+        )
         print("|---|---|---|---|---|---|---|---|---|---|")
         if options.give_back:
             rates(folder, 300, 2000, (1,))

@@ -187,13 +187,13 @@ def analyse(series: dict[str, NDArray[Any]], facts: Facts, temperature: float, m
     mean, derived = statistics.mean, _derived
     e, m = series["energy"] / N, series["magnetization"] / N
     square = m * m
-    energy, order, absolute, second, fourth = (
+    energy, signed, absolute, second, fourth = (
         TimeSeries(_together(x, facts.paired)) for x in (e, m, np.abs(m), square, square * square)
     )
     d = e - energy.centre
     estimates = {
         "energy_per_site": mean(energy),
-        "magnetization_per_site": mean(order) if field else _unless_frozen(mean(order), m),
+        "magnetization_per_site": mean(signed) if field else _unless_frozen(mean(signed), m),
         "abs_magnetization_per_site": mean(absolute),
         "specific_heat": derived(
             lambda e1, e2: N * (e2 - e1**2) / T**2, _together(d, facts.paired), _together(d * d, facts.paired)
@@ -208,7 +208,7 @@ def analyse(series: dict[str, NDArray[Any]], facts: Facts, temperature: float, m
         estimates["magnetization_fourth"] = mean(fourth)
     others = {name: own.astype(float) for name, own in series.items() if name not in ("energy", "magnetization")}
     estimates |= _observed(others, facts, T, square)
-    return PointResults(estimates, *_verdict(energy, order if facts.signed else absolute, mixed))
+    return PointResults(estimates, *_verdict(energy, signed if facts.signed else absolute, mixed))
 
 
 def _observed(series: dict[str, Series], facts: Facts, T: float, square: Series) -> dict[str, Estimate]:

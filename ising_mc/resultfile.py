@@ -249,7 +249,7 @@ def _points_ahead(writers: "list[_SystemWriter]", pool: ThreadPoolExecutor, thre
     jobs: deque[Future[_Point]] = deque()
     for writer in writers:
         for t in range(len(writer.points)):
-            jobs.append(pool.submit(writer.prepare, t, writer.layout))
+            jobs.append(pool.submit(writer.prepare, t, writer.layout))  # the layout is found in this thread, once
             if len(jobs) > threads:
                 yield jobs.popleft().result()
     while jobs:
@@ -336,8 +336,10 @@ class _SystemWriter:
             self.analyse(series, unit),
             running_specific_heat(series["energy"], unit.system.facts.n_sites, unit.temperature),
             {
-                name: [_compressed(chunk) for chunk in _chunks(values, _chunk_shape(*values.shape), t)]
-                for name, values in series.items()
+                name: [
+                    _compressed(chunk) for chunk in _chunks(series[name], _chunk_shape(height, self.spec.records), t)
+                ]
+                for name, (height, _) in layout.items()
             },
         )
 
@@ -424,10 +426,11 @@ class _SystemWriter:
         shape = (words,) if self.ladder else (len(self.points), words)
         spins = group.create_dataset("spins", (*shape, *example.spins.shape), np.uint64)
         random = group.create_dataset("random_state", (*shape, *most), np.uint64)
-        units = self.points[0] if self.ladder else [unit for own in self.points for unit in own]
-        done = group.create_dataset(
-            "done", data=np.array([self.source.done(unit.key) for unit in units], np.int64).reshape(shape)
-        )
+        sweeps = np.zeros(shape, np.int64)
+        for t, units in enumerate(self.points[:1] if self.ladder else self.points):
+            for unit in units:
+                sweeps[unit.word if self.ladder else (t, unit.word)] = self.source.done(unit.key)
+        done = group.create_dataset("done", data=sweeps)
         described(spins, Quantity("1", "spins after the last sweep, one bit each", "bit 1 is s = +1", "s"))
         described(random, Quantity("1", "states of xoroshiro128++", "first words, then second words", ""))
         described(done, Quantity("sweeps", "sweeps done, thermalization included", "", ""))

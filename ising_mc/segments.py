@@ -21,6 +21,7 @@ from ising_mc.words import Series, State
 IMAGE_BLOCK = 1 << 22  # bytes by which a segment grows in memory
 USER_BLOCK = 512  # bytes, the least that HDF5 can leave to its user at the beginning of a file
 MAGIC = b"ising_mc segment 2, crc32 "  # then the sum of all that follows, and the index, up to an empty line
+ANY_VERSION = b"ising_mc segment"
 BEGIN = len(MAGIC) + len("01234567\n")
 SERIES, MORE, SPINS, RANDOM = "series/", "more/", "spins", "random_state"  # names of data sets, or how they begin
 Part = tuple[int, int]  # number t of the temperatures of a ladder, and how many there are
@@ -128,6 +129,10 @@ class DamagedError(OSError):
     """A segment that is not what was written."""
 
 
+class OtherVersionError(OSError):
+    """A segment that another version of this program wrote."""
+
+
 class Stretch(NamedTuple):
     """Sweeps `first` ... `done` of a unit, and the segment that has them."""
 
@@ -155,12 +160,12 @@ class Stretch(NamedTuple):
                 if not name.startswith(prefix):
                     continue
                 values = np.empty(shape, dtype)
+                skipped = 0
                 if number > 1:
                     first, last = t * len(values) // number, (t + 1) * len(values) // number
-                    offset += first * values[:1].nbytes
-                    values = values[first:last]
+                    skipped, values = values[:first].nbytes, values[first:last]
                 if values.size:
-                    file.seek(self.start + offset)
+                    file.seek(self.start + offset + skipped)
                     if file.readinto(values.reshape(-1).view(np.uint8).data) != values.nbytes:
                         raise DamagedError("it was cut while it was read")
                 found[name.removeprefix(prefix)] = values
@@ -171,12 +176,14 @@ class Index(NamedTuple):
     """What a segment is: the header of its run, its stretches, and when it was written."""
 
     run: dict[str, Any]
-    stretches: list[Stretch]
+    stretches: tuple[Stretch, ...]
     time: float  # seconds since the epoch
 
 
 def read_index(path: Path) -> Index:
-    """Check a segment byte for byte, and tell what it has; raises DamagedError, and OSError where it cannot be read.
+    """Check a segment byte for byte, and tell what it has.
+
+    Raises DamagedError, OtherVersionError, and another OSError where it cannot be read.
 
     Segments do not change once they are written: in one process, each is checked once.
     """
@@ -187,14 +194,20 @@ def read_index(path: Path) -> Index:
 @lru_cache(maxsize=1 << 17)
 def _read_index(path: Path, state: tuple[int, int, int]) -> Index:
     content = path.read_bytes()
-    if not content.startswith(MAGIC):
-        raise DamagedError("it is no segment of this version of ising_mc")
+    if not content.startswith(MAGIC) and content.startswith(ANY_VERSION):
+        raise OtherVersionError("it comes from another version of ising_mc")
     if content[len(MAGIC) : BEGIN] != _checksum(memoryview(content)[BEGIN:]):
         raise DamagedError("its checksum does not match")
     end = content.index(b"\n\n", BEGIN)
     header, *lines = content[BEGIN:end].split(b"\n")
     start = _block_size(end + len(b"\n\n"))
-    return Index(json.loads(header), [_stretch(path, line, start) for line in lines], state[2] * 1e-9)
+    return Index(_header(header), tuple(_stretch(path, line, start) for line in lines), state[2] * 1e-9)
+
+
+@lru_cache(maxsize=8)  # all segments of a run have the same one
+def _header(text: bytes) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(text)
+    return found
 
 
 def _stretch(path: Path, line: bytes, start: int) -> Stretch:

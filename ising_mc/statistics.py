@@ -117,7 +117,7 @@ class TimeSeries:
 
     def __init__(self, series: ArrayLike) -> None:
         """Raises ValueError if `series` is not a finite, two-dimensional array."""
-        x = np.ascontiguousarray(series, dtype=np.float64)
+        x = np.require(series, np.float64, ["C", "A", "W"])  # of one kind, for which kernels are compiled; often itself
         if x.ndim != 2 or x.size == 0:
             raise ValueError(f"a series must have the shape (replica, sweep), not {x.shape}")
         self.values, self.replica_sums = x, np.empty(len(x))
@@ -319,7 +319,7 @@ def _borrow_error(constant: Estimate, other: Estimate, ratio: float) -> Estimate
 class _Deviations:
     """Deviations of one or more series from their means, times slopes, added up: d = sum_k slope_k (x_k - <x_k>).
 
-    They are not written to memory, which costs more than making them again.
+    They are never written to memory as a whole, which costs more than making them again.
     """
 
     def __init__(self, series: Sequence[TimeSeries], slopes: Sequence[float] | None = None) -> None:
@@ -344,8 +344,8 @@ class _Deviations:
     def products(self, known: Floats, lags: int) -> Floats:
         """Sums of d(s) d(s + t) over sweeps and replicas, for all t < `lags`; known: those for the first lags.
 
-        One lag after the other costs less than a spectrum if they are few.  Products in float32 are off by some 1e-7
-        of the sum of squares, which is next to nothing beside statistical errors.
+        One lag after the other costs less than a spectrum if they are few.  Products in float32 are off by less
+        than 1e-5 of the sum of squares, mostly 1e-7, which is next to nothing beside statistical errors.
         """
         if not self.scale > 0:
             return np.zeros(lags)
@@ -418,7 +418,7 @@ def _spread(deviations: _Deviations, asks_tau: bool = True) -> _Spread:
     return _Spread(float(variance), float(dof[window]), tau, tau_error, window)
 
 
-@lru_cache(maxsize=4)  # all series of a run are alike
+@lru_cache(maxsize=2)  # all series of a run are alike
 def _windows(replicas: int, n: int) -> tuple[Floats, Floats, Floats, int]:
     """Of every window W < n: weight of its last lag, K(W), degrees of freedom; and the widest that leaves enough."""
     # Half weight for the last lag of a window keeps the sum from turning negative where neighbours are

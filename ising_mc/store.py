@@ -49,6 +49,7 @@ from ising_mc.runspec import RunSpec
 from ising_mc.segments import (
     Commit,
     DamagedError,
+    OtherVersionError,
     Part,
     Stretch,
     concatenated,
@@ -259,7 +260,7 @@ class Store:
             )
         sweeps = {stretch.key: stretch.done - stretch.first for stretch in index.stretches}
         self.saves.setdefault(path.parent.name, []).append(Save(index.time, sweeps))
-        return index.stretches
+        return list(index.stretches)
 
     def _take(self, stretch: Stretch) -> None:
         key, first, done, path = stretch[:4]
@@ -297,7 +298,8 @@ class Store:
 
     def series(self, key: str, part: Part | None = None) -> Series:
         """The whole time series of a unit, (replica, measurement) each; part: of one temperature of its ladder only."""
-        pieces = [piece for piece in (read(part) for read in self.progress[key].pieces) if piece]
+        with _reading(key):
+            pieces = [piece for piece in (read(part) for read in self.progress[key].pieces) if piece]
         return concatenated(pieces)
 
     def remove_parts(self) -> None:
@@ -311,7 +313,8 @@ class Store:
     def state(self, key: str) -> State | None:
         """The state to go on from, or None for a unit that has not begun."""
         known = self.progress.get(key)
-        return known.read_state() if known and known.read_state else None
+        with _reading(key):
+            return known.read_state() if known and known.read_state else None
 
     def done(self, key: str) -> int:
         """Sweeps done and saved, thermalization included."""
@@ -322,8 +325,24 @@ class Store:
 # -- reading ---------------------------------------------------------------------------------------------------------
 
 
+@contextmanager
+def _reading(key: str) -> Iterator[None]:
+    """Say what could not be read, where segments that were there have gone or changed since."""
+    try:
+        yield
+    except OSError as error:
+        where = f" ({error.filename})" if error.filename else ""
+        raise StoreError(
+            f"cannot read what was saved of {key}{where}: {first_line(error)}; run again to see what is there"
+        ) from error
+
+
 def _refuse_unreadable(path: Path, error: OSError) -> None:
-    """Raise StoreError where a segment cannot be read just now, which says nothing of what is in it."""
+    """Raise StoreError where a segment cannot be read just now, or by this version: it may be sound."""
+    if isinstance(error, OtherVersionError):
+        raise StoreError(
+            f"segment {path} comes from another version of ising_mc: finish it with that version, or choose another -o"
+        ) from error
     if error.errno and not isinstance(error, DamagedError):
         raise StoreError(f"cannot read segment {path}: {first_line(error)}; nothing is lost, try again") from error
 

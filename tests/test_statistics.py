@@ -319,6 +319,18 @@ def test_frozen_replicas_are_not_told_apart_by_rounding(value: float) -> None:
     assert compare_replicas(frozen).p_value == 0.0
 
 
+def test_read_only_series_may_stand_beside_others() -> None:
+    x = np.random.default_rng(5).standard_normal((8, 100))
+    fixed = x.copy()
+    fixed.setflags(write=False)
+    assert jackknife(lambda a, b: b - a**2, fixed, x * x) == jackknife(lambda a, b: b - a**2, x, x * x)
+    assert mean(fixed) == mean(x)
+
+
+def test_the_mean_of_a_long_constant_series_is_its_value() -> None:
+    assert mean(np.full((1, 10**6), 0.1)).value == 0.1
+
+
 def plain_products(d: np.ndarray, lags: int) -> np.ndarray:
     return np.array([(d[:, : d.shape[1] - t] * d[:, t:]).sum() for t in range(lags)])
 

@@ -31,7 +31,7 @@ from helpers import (
 
 from ising_mc.results import StoreError
 from ising_mc.schedule import Silent, execute
-from ising_mc.segments import Commit
+from ising_mc.segments import Commit, read_index
 from ising_mc.spec import load, parse
 from ising_mc.store import Store, progress_of
 from ising_mc.words import State
@@ -406,8 +406,29 @@ def test_segments_of_another_version_are_told_from_damaged_ones(tmp_path: Path) 
         store.write_segment([commit(0, 20, np.random.default_rng(1))])
     (only,) = segments(out)
     only.write_bytes(only.read_bytes().replace(b"segment 2", b"segment 1", 1))
-    with pytest.raises(StoreError, match="no segment of this version"):
+    with pytest.raises(StoreError, match="another version of ising_mc: finish it"):
         progress_of(out, spec)
+
+
+@pytest.mark.parametrize("harm", ["gone", "cut"])
+def test_a_segment_that_goes_while_it_is_read(harm: str, tmp_path: Path) -> None:
+    """What is there was looked at before; the error then names the segment and what it had."""
+    out, spec = tmp_path / "run.h5", parse(toml())
+    with Store.open(out, spec, lambda: 0) as store:
+        store.write_segment([commit(0, 20, np.random.default_rng(1))])
+    store, (only,) = progress_of(out, spec), segments(out)
+    only.unlink() if harm == "gone" else only.write_bytes(only.read_bytes()[:1500])
+    for read in (store.series, store.state):
+        with pytest.raises(StoreError, match="cannot read what was saved of L4"):
+            read("L4/T2.0/w0000")
+
+
+def test_headers_of_many_segments_are_kept_once(tmp_path: Path) -> None:
+    out, spec = tmp_path / "run.h5", parse(toml())
+    with Store.open(out, spec, lambda: 0) as store:
+        for k in range(3):
+            store.write_segment([commit(20 * k, 20 * k + 20, np.random.default_rng(k))])
+    assert len({id(read_index(path).run) for path in segments(out)}) == 1
 
 
 @pytest.mark.parametrize("text", ["", "{", "{}", "[]", "null", '{"identity": {}}'])

@@ -446,3 +446,22 @@ def test_errors_of_a_ladder_know_its_autocorrelation() -> None:
         truth = float(weights @ states.energy / weights.sum())
         found = mean(energy[t])
         assert abs(found.value - truth) < 4.4 * found.error
+
+
+def test_a_last_word_of_one_replica_has_no_pairs(tmp_path: Path) -> None:
+    """17 ladders, 16 of them in a word: the one left over has no partner to overlap with."""
+    text = toml(
+        lattice__kind='"cubic"',
+        lattice__size="[4]",
+        couplings__kind='"pm_j"',
+        grid__temperatures="[2.0, 1.0, 1.5, 3.0]",
+        grid__replicas="17",
+        schedule__thermalization="10",
+        schedule__sweeps="40",
+        measure__observables='["overlap", "link_overlap"]',
+        tempering__every="2",
+    )
+    with h5py.File(complete(tmp_path, text)) as file:
+        (system,) = file["systems"].values()
+        assert system["timeseries/energy"].shape == (4, 17, 20)
+        assert system["timeseries/overlap"].shape == (4, 8, 20)

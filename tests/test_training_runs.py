@@ -31,6 +31,7 @@ from ising_mc.machine import KINDS, UNITS, random_machine
 from ising_mc.machinefile import read_machine, save_npz
 from ising_mc.run import units_of
 from ising_mc.schedule import execute
+from ising_mc.segments import read_index
 from ising_mc.spec import load, parse
 from ising_mc.trainfile import read_training_results
 from ising_mc.trainspec import TrainSpec
@@ -327,14 +328,9 @@ def test_the_last_good_state_is_kept(changes: dict[str, str], tmp_path: Path) ->
         said.append(str(told.value))
         assert not out.exists()
     assert said[0] == said[1]  # a run that goes on comes to the same end
-    last = segments(out)[-1]
-    with h5py.File(last) as file:
-        (label,) = [key for key in file if key.startswith("V")]
-        state = file[f"{label}/train/w0000"]
-        done = int(state.attrs["done"])
-        kept = [
-            state[f"more/parameters_{k}"][()] for k in range(len(state["more"])) if f"parameters_{k}" in state["more"]
-        ]
+    (stretch,) = read_index(segments(out)[-1]).stretches
+    done, label, more = stretch.done, stretch.key.split("/")[0], stretch.state().more
+    kept = [more[f"parameters_{k}"] for k in range(len(more)) if f"parameters_{k}" in more]
     assert 0 < done < int(said[0].split("epoch ")[1].split(":")[0])
     (unit,) = units_of(spec)
     trainer = unit.sampler(3, 1)

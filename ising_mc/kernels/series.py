@@ -1,7 +1,7 @@
-"""Sums over time series (replica, sweep), each in one pass.
+"""Sums over time series (replica, sweep).
 
 What is summed are deviations d(r, s) = sum_k slope_k (x_k(r, s) - centre_k) from means: of one series, or of a function
-of several, linearised around them.  They are made row by row, and never written to memory.
+of several, linearised around them.  They are made piece by piece, and never written to memory as a whole.
 
 In all kernels series is a tuple of K arrays, (replica, sweep) float64 each;  slopes, centres: (K) float64.
 """
@@ -22,13 +22,13 @@ def look_through(x, sums):
     sums: (replica) float64, overwritten with the sums of deviations of each replica.
     """
     replicas, n = x.shape
-    total = 0.0
+    first, total = x[0, 0], 0.0  # from there differences are small, and those of a constant series exactly 0
     for r in range(replicas):
         row, of_row = x[r], 0.0
         for s in range(n):
-            of_row += row[s]
+            of_row += row[s] - first
         total += of_row
-    centre, squares = total / (replicas * n), 0.0
+    centre, squares = first + total / (replicas * n), 0.0
     for r in range(replicas):
         row, of_row = x[r], 0.0
         for s in range(n):
