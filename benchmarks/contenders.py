@@ -263,6 +263,9 @@ def openjij_dense(text: str, check_text: str) -> Simple:
 
 def pyalps(L: int, T: float, check_size: int = 16) -> Simple:
     import pyalps as peer
+    from pyalps import tools
+
+    tools.check_existence("spinmc")  # and puts it on the path
 
     def run(size: int, thermalization: int, sweeps: int) -> list[float]:
         with tempfile.TemporaryDirectory() as name:
@@ -271,7 +274,8 @@ def pyalps(L: int, T: float, check_size: int = 16) -> Simple:
                 "THERMALIZATION": thermalization, "SWEEPS": sweeps, "SEED": SEED,
             }  # fmt: skip
             file = peer.writeInputFiles(str(Path(name) / "parm"), [parameters])
-            peer.runApplication("spinmc", file, Tmin=1, Tmax=1)  # seconds between looks whether it is done
+            # seconds between looks whether it is done; `runApplication` misspells the second of them
+            tools.executeCommand(["spinmc", file, "--Tmin", "1", "--Tmax", "1"])
             data = peer.loadMeasurements(peer.getResultFiles(prefix=str(Path(name) / "parm")), "Energy")[0]
             return [float(data[0].y[0].mean), float(data[0].y[0].error)]
 

@@ -205,6 +205,7 @@ def whole_command(quick: bool) -> Any:
     rows = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
+        command(RUN.format(L=64, num=1, thermalization=200, sweeps=2000, every=1), folder)  # compiles what is needed
         for sweeps, every in ((20000, 1), (20000, 10)) if quick else ((5000, 1), (20000, 1), (20000, 10), (100000, 10)):
             found = []
             for _ in range(1 if quick else 3):
