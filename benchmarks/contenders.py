@@ -6,6 +6,7 @@ by the same calls; their errors from series of the rival itself, or from repeate
 
 import math
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -267,7 +268,8 @@ def pyalps(L: int, T: float, check_size: int = 16) -> Simple:
 
     tools.check_existence("spinmc")  # and puts it on the path
 
-    def run(size: int, thermalization: int, sweeps: int) -> list[float]:
+    def run(size: int, thermalization: int, sweeps: int, reads: bool = True) -> tuple[float, float, float]:
+        """Mean energy, its error, and the seconds of the program; reading what it wrote may take several times as long."""
         with tempfile.TemporaryDirectory() as name:
             parameters = {
                 "LATTICE": "square lattice", "MODEL": "Ising", "J": 1, "T": T, "L": size, "UPDATE": "local",
@@ -275,18 +277,22 @@ def pyalps(L: int, T: float, check_size: int = 16) -> Simple:
             }  # fmt: skip
             file = peer.writeInputFiles(str(Path(name) / "parm"), [parameters])
             # seconds between looks whether it is done; `runApplication` misspells the second of them
+            began = time.perf_counter()
             tools.executeCommand(["spinmc", file, "--Tmin", "1", "--Tmax", "1"])
+            took = time.perf_counter() - began
+            if not reads:
+                return math.nan, math.nan, took
             data = peer.loadMeasurements(peer.getResultFiles(prefix=str(Path(name) / "parm")), "Energy")[0]
-            return [float(data[0].y[0].mean), float(data[0].y[0].error)]
+            return float(data[0].y[0].mean), float(data[0].y[0].error), took
 
-    sweeps = 2 * 10**7 // L**2  # of a step; each is a program of its own, whose start then does not count for much
+    sweeps = 4 * 10**7 // L**2  # of a step; each is a program, whose start and looks then do not count for much
 
-    def work(steps: int) -> float:
-        run(L, 0, steps * sweeps)
-        return float(steps) * sweeps * L**2
+    def work(steps: int) -> tuple[float, float]:
+        _, _, took = run(L, 0, steps * sweeps, reads=False)
+        return float(steps) * sweeps * L**2, took
 
     def check() -> tuple[float, float]:
-        value, error = run(check_size, 5000, 100000)
+        value, error, _ = run(check_size, 5000, 100000)
         per_site = check_size**2 if abs(value) > 4 else 1
         return value / per_site, error / per_site
 
