@@ -1,7 +1,7 @@
 """Segments: files of stretches of time series, with the full state after them, that are whole or not at all.
 
 Data and state commit together.  A segment is an HDF5 file behind a user block with a checksum of it all, and with an
-index, so that one learns what a segment has without HDF5, which takes several times as long.
+index, so that one learns what a segment has, and reads it, without the cost of opening it with HDF5.
 """
 
 import json
@@ -153,7 +153,7 @@ class Stretch(NamedTuple):
         return State(spins, random, more)
 
     def _read(self, prefix: str, part: Part = (0, 1)) -> Series:
-        """The arrays whose names begin in one way, read without HDF5, which takes ten times as long."""
+        """The arrays whose names begin in one way."""
         found, (t, number) = {}, part
         with open(self.path, "rb") as file:
             for name, (dtype, shape, offset) in json.loads(self.line)["arrays"].items():
@@ -183,9 +183,8 @@ class Index(NamedTuple):
 def read_index(path: Path) -> Index:
     """Check a segment byte for byte, and tell what it has.
 
-    Raises DamagedError, OtherVersionError, and another OSError where it cannot be read.
-
-    Segments do not change once they are written: in one process, each is checked once.
+    Segments do not change once they are written: in one process, each is checked once.  Raises DamagedError,
+    OtherVersionError, and another OSError where it cannot be read.
     """
     found = path.stat()
     return _read_index(path, (found.st_ino, found.st_size, found.st_mtime_ns))
