@@ -1,9 +1,15 @@
 """What is made once for all tests of the driver."""
 
+import importlib
+import pkgutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from helpers import SITES, Data, complete, datasets, toml
+from numba.core.registry import CPUDispatcher
+
+import ising_mc.kernels
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -20,3 +26,15 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def small_data(compiled: Path) -> Data:
     """The data sets of the small run."""
     return datasets(compiled)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_kernel_returns_an_array_uncounted() -> Iterator[None]:
+    """At the end: no kernel compiled in all these tests returns an array without having counted its references."""
+    yield
+    found = []
+    for name in (module.name for module in pkgutil.iter_modules(ising_mc.kernels.__path__)):
+        for kernel in vars(importlib.import_module(f"ising_mc.kernels.{name}")).values():
+            if isinstance(kernel, CPUDispatcher) and not kernel.targetoptions["_nrt"]:
+                found += [kernel for signature in kernel.nopython_signatures if "array" in str(signature.return_type)]
+    assert not found

@@ -1,15 +1,17 @@
 """A slow twin of the kernels for packed graphs, in plain numpy, written from the definitions.
 
-It shares with the kernels the plan by which random words are handed out: blocks in order, twelve rounds for each word
-of a block, then the open lanes of each group of eight words, then the coins.
+It shares with the kernels the plan by which random words are handed out: blocks in order, then their coins.
 """
 
+from functools import partial
+
 import numpy as np
-from twins import DIGITS, ROUNDS, pack, unpack
+from twins import DIGITS, Draw, decide, pack, unpack
 
 from ising_mc.packed import Bonds, Tables
 
-FAST = (3, 4, 6, 8)  # numbers of neighbours whose lanes are settled two bits a pass
+FAST = (3, 4, 6, 8)  # numbers of neighbours whose lanes are decided as those of the square lattice are
+ROUNDS = 12  # bits that every word of another block gets
 
 
 class PackedTwin:
@@ -65,12 +67,13 @@ class PackedTwin:
         price = np.minimum(np.abs(cost) / self.temperatures, 700)
         probability = 1 / (1 + np.exp(price)) if self.heat_bath else np.exp(-price)
         threshold = np.minimum((probability * 2.0**DIGITS).astype(np.uint64), np.uint64(2**DIGITS - 1))
-        below = self.decide(asks, threshold, band, fast)
+        draw = partial(self.draw, band)
+        below = decide(draw, asks, threshold) if fast else decide_plainly(draw, asks, threshold)
         flips = np.where(asks, below ^ ~pays, ~pays)
         if fast:
             flips = np.where(tossed, ~np.bool_(self.heat_bath), flips)
             if self.heat_bath and degree % 2 == 0:
-                coins = unpack(self.draw(band, 0, -(-len(sites) // 8) * 8)[: len(sites)]).astype(bool)
+                coins = unpack(draw(0, len(sites))).astype(bool)
                 flips = np.where(tossed, coins, flips)
         self.spins[:, sites] = np.where(flips, -spin, spin)
 
@@ -111,25 +114,26 @@ class PackedTwin:
         self.random[band, self.block + first : self.block + last] = turn(mixed, 28)
         return out
 
-    def decide(self, asks: np.ndarray, threshold: np.ndarray, band: int, fast: bool) -> np.ndarray:
-        """Whether u < threshold, for (64, count) lanes, where asked."""
-        count = asks.shape[1]
-        padded = -(-count // 8) * 8
-        leading = np.zeros(asks.shape, np.uint64)
-        for k in range(ROUNDS - 1, -1, -1):  # the bits of the rounds come last bit first
-            leading |= unpack(self.draw(band, 0, padded)[:count]) << np.uint64(ROUNDS - 1 - k)
-        goal = threshold >> np.uint64(DIGITS - ROUNDS)
-        below, undecided = leading < goal, asks & (leading == goal)
-        step = 2 if fast else 1
-        for first in range(0, padded, 8):
-            group = slice(first, min(first + 8, count))
-            for k in range(ROUNDS, DIGITS, step):
-                if not undecided[:, group].any():
-                    break
-                number = np.zeros((64, group.stop - first), np.uint64)
-                for place in range(step):  # of two bits, the later one is drawn first
-                    number |= unpack(self.draw(band, first, first + 8)[: group.stop - first]) << np.uint64(place)
-                digits = (threshold[:, group] >> np.uint64(DIGITS - step - k)) & np.uint64(2**step - 1)
-                below[:, group] |= undecided[:, group] & (number < digits)
-                undecided[:, group] &= number == digits
-        return below
+
+def decide_plainly(draw: Draw, asks: np.ndarray, threshold: np.ndarray) -> np.ndarray:
+    """Whether u < threshold, where asked, for the lanes of a block, (64, words): as `classes` hands out its bits.
+
+    Twelve bits for each word, then groups of eight words, as long as a lane of theirs is open.
+    """
+    count = asks.shape[1]
+    padded = -(-count // 8) * 8
+    leading = np.zeros(asks.shape, np.uint64)
+    for k in range(ROUNDS - 1, -1, -1):  # the bits of the rounds come last bit first
+        leading |= unpack(draw(0, padded)[:count]) << np.uint64(ROUNDS - 1 - k)
+    goal = threshold >> np.uint64(DIGITS - ROUNDS)
+    below, undecided = leading < goal, asks & (leading == goal)
+    for first in range(0, padded, 8):
+        group = slice(first, min(first + 8, count))
+        for k in range(ROUNDS, DIGITS):
+            if not undecided[:, group].any():
+                break
+            bit = unpack(draw(first, first + 8)[: group.stop - first])
+            digit = (threshold[:, group] >> np.uint64(DIGITS - 1 - k)) & np.uint64(1)
+            below[:, group] |= undecided[:, group] & (bit < digit)
+            undecided[:, group] &= bit == digit
+    return below

@@ -7,7 +7,6 @@ from itertools import islice, product
 
 import numpy as np
 import pytest
-from numba import njit
 from scipy import stats
 from twins import PlainSampler, linear_complexity, unpack, xoroshiro128
 
@@ -127,38 +126,78 @@ def test_starts() -> None:
 # --- decisions --------------------------------------------------------------------------------------------------
 
 
-@njit
-def settle(scratch: np.ndarray, thresholds: np.ndarray, field: bool, words: np.uint64) -> None:
-    if field:
-        bernoulli.settle(scratch, thresholds, 5, words)
-    else:
-        bernoulli.settle(scratch, thresholds, 2, words)
-
-
-@pytest.mark.parametrize("field", [False, True])
-def test_ties_are_settled_to_the_last_bit(field: bool) -> None:
+@pytest.mark.parametrize("classes", [2, 3, 4, 5])
+def test_ties_are_decided_to_the_last_bit(classes: int) -> None:
     """Lane d gets a threshold that differs from its u first in bit d; lanes 62 and 63 get u itself, which is not below.
 
-    Thresholds are words, so each lane can have its own; the last class asks for every lane of word 0.
+    Words 0 and 32 share a slot.  Both generators start alike, so both words are open in the same lanes after the first
+    bits: there word 0 shares, and word 32 waits and gets bits of its own.
     """
-    compare, last_class = (bernoulli.compare_5, 4) if field else (bernoulli.compare_2, 1)
-    a, b = start_state(0)
-    drawn = list(islice(xoroshiro128(a, b), 62))
-    rounds = bernoulli.ROUNDS
-    bits = drawn[:rounds][::-1]  # the first ones are drawn last bit first, the others in pairs, each likewise
-    for k in range(rounds, 62, 2):
-        bits += [drawn[k + 1], drawn[k]]
-    thresholds = np.zeros((5, 62), np.uint64)
+    rounds, shared = bernoulli.ROUNDS, bernoulli.SHARED_ROUNDS
+    drawn = list(islice(xoroshiro128(*start_state(0)), 62))
+    first, together, alone = drawn[:rounds][::-1], drawn[rounds : rounds + shared][::-1], drawn[rounds + shared :]
+    sharing, waiting = first + together + alone, drawn[:rounds][::-1] + drawn[rounds:]
+    thresholds = np.zeros((classes, 62), np.uint64)  # of words: each lane has its own
     for k in range(62):
         later = (1 << k) - 1  # lanes decided before bit k: whatever this bit says, their verdict stands
-        thresholds[last_class, k] = bits[k] ^ (1 << k) ^ (later if k % 2 else 0)
+        thresholds[-1, k] = sharing[k] ^ (1 << k) ^ (later if k % 2 else 0)
     scratch = np.zeros(bernoulli.SCRATCH_WORDS, np.uint64)
-    scratch[int(bernoulli.STATE_A)], scratch[int(bernoulli.STATE_B)] = a, b
-    scratch[int(bernoulli.NEED)] = scratch[int(bernoulli.CLASS_0) + last_class * bernoulli.BLOCK] = ~np.uint64(0)
-    compare(scratch, thresholds, np.uint64(8))
-    settle(scratch, thresholds, field, np.uint64(8))
-    verdicts = int(scratch[int(bernoulli.FLIP)])
-    assert [verdicts >> lane & 1 for lane in range(64)] == [1 - (bits[d] >> d & 1) for d in range(62)] + [0, 0]
+    for word in (0, 32):
+        scratch[int(bernoulli.STATE_A) + word], scratch[int(bernoulli.STATE_B) + word] = start_state(0)
+        for section in (int(bernoulli.NEED), int(bernoulli.CLASS_0) + (classes - 1) * bernoulli.BLOCK):
+            scratch[section + word] = ~np.uint64(0)
+    getattr(bernoulli, f"decide_{classes}")(scratch, thresholds, np.uint64(33))
+
+    def number(words: list[int], lane: int) -> int:
+        return int("".join(str(word >> lane & 1) for word in words), 2)
+
+    goals = [number([int(t) for t in thresholds[-1]], lane) for lane in range(64)]
+    assert [number(sharing, d) < goals[d] for d in range(64)] == [sharing[d] >> d & 1 == 0 for d in range(62)] + [0, 0]
+    for word, bits in ((0, sharing), (32, waiting)):
+        verdicts = int(scratch[int(bernoulli.FLIP) + word])
+        assert [verdicts >> d & 1 for d in range(64)] == [number(bits, d) < goals[d] for d in range(64)]
+
+
+SELDOM = 2.0**-8  # the probability of the verdict that the following tests count
+
+
+def strays(verdicts: np.ndarray) -> tuple[float, float]:
+    """Standard errors by which verdicts (times, 4, 32) of four words a slot stray from independent ones.
+
+    Of the verdicts, and of the pairs of them that two words of a slot have in one lane.
+    """
+    ones = np.bitwise_count(verdicts).sum()
+    pairs = sum(np.bitwise_count(verdicts[:, i] & verdicts[:, j]).sum() for i in range(4) for j in range(i))
+    lanes = 64 * 32 * len(verdicts)
+    return tuple(
+        float((found - expected) / np.sqrt(expected))
+        for found, expected in ((ones, 4 * lanes * SELDOM), (pairs, 6 * lanes * SELDOM**2))
+    )  # type: ignore[return-value]
+
+
+def test_words_that_share_bits_decide_independently() -> None:
+    """u >= 1 - 2**-8 where the first seven bits are 1 and then the first shared one (5 sigma: 6e-7 each)."""
+    rng = np.random.default_rng(9)
+    scratch = rng.integers(0, 2**64, bernoulli.SCRATCH_WORDS, dtype=np.uint64)
+    thresholds = np.zeros((2, 62), np.uint64)
+    thresholds[:, :8] = ~np.uint64(0)
+    need, flip = (slice(int(at), int(at) + bernoulli.BLOCK) for at in (bernoulli.NEED, bernoulli.FLIP))
+    verdicts = np.empty((4000, 4, 32), np.uint64)
+    for verdict in verdicts:
+        scratch[need], scratch[flip] = ~np.uint64(0), 0
+        bernoulli.decide_2(scratch, thresholds, np.uint64(bernoulli.BLOCK))
+        verdict[:] = ~scratch[flip].reshape(4, 32)
+    assert max(np.abs(strays(verdicts))) < 5
+
+
+def test_words_that_share_bits_blindly_are_found_out() -> None:
+    """If words that meet in a lane both took its bit, each verdict alone would still be right."""
+    rng = np.random.default_rng(9)
+    words = rng.integers(0, 2**64, (7, 4000, 4, 32), dtype=np.uint64)
+    both = np.bitwise_and.reduce(words) & rng.integers(0, 2**64, (4000, 1, 32), dtype=np.uint64)
+    single, pairs = strays(both)
+    assert abs(single) < 5
+    assert pairs > 5
 
 
 # --- lanes ------------------------------------------------------------------------------------------------------

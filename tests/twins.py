@@ -3,13 +3,15 @@
 The square-lattice twin shares with the kernels the plan by which random words are handed out, and nothing else.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 
 import numpy as np
 
 from ising_mc.square import Model
 
-ROUNDS = 12  # bits that every word of a block gets
+ROUNDS, SHARED_ROUNDS = 7, 8  # bits that every word of a block gets, and that words then share
+SLOTS = 32  # shared words
 DIGITS = 62  # bits of a uniform number
 MASK = 2**64 - 1
 
@@ -71,6 +73,58 @@ def energy_and_magnetization(spins: np.ndarray, model: Model) -> tuple[np.ndarra
     return -model.J * bonds - model.h * magnetization, magnetization
 
 
+# --- decisions --------------------------------------------------------------------------------------------------
+
+Draw = Callable[[int, int], np.ndarray]  # the next word of the generators first ... last - 1
+
+
+def decide(draw: Draw, asks: np.ndarray, threshold: np.ndarray) -> np.ndarray:
+    """Whether u < threshold, where asked, for the lanes of a block, (64, words): as `bernoulli` hands out its bits.
+
+    Seven bits for each word; eight that word k shares with the words k + 32, k + 64 and k + 96, lane by lane, where the
+    first of them that is open has the bits; then each word alone.
+    """
+    count = asks.shape[1]
+    layers = 1 if count <= SLOTS else 2 if count <= 2 * SLOTS else 4
+    room = ((0, 0), (0, layers * SLOTS - count))
+    asks, threshold = np.pad(asks, room), np.pad(threshold, room)
+    u = np.zeros(asks.shape, np.uint64)
+
+    def compare(bits: int, known: int, k: slice | int) -> tuple[np.ndarray, np.ndarray]:
+        """Of the words k: whether the first `known` + `bits` bits of u are below those of t, and whether they agree."""
+        goal = threshold[:, k] >> np.uint64(DIGITS - known - bits)
+        return u[:, k] < goal, u[:, k] == goal
+
+    for place in range(ROUNDS):  # the last bit of a stage is drawn first
+        u |= unpack(draw(0, layers * SLOTS)) << np.uint64(place)
+    below, agree = compare(ROUNDS, 0, slice(None))
+    waiting = asks & agree
+    shared, taken = np.zeros((64, SLOTS), np.uint64), np.zeros((64, SLOTS), bool)
+    for place in range(SHARED_ROUNDS):
+        shared |= unpack(draw(0, SLOTS)) << np.uint64(place)
+    late = np.zeros(asks.shape, bool)
+    for layer in range(layers):
+        k = slice(layer * SLOTS, (layer + 1) * SLOTS)
+        sharing = waiting[:, k] & ~taken
+        taken |= sharing
+        waiting[:, k] &= ~sharing
+        u[:, k] = np.where(sharing, u[:, k] << np.uint64(SHARED_ROUNDS) | shared, u[:, k])
+        less, agree = compare(SHARED_ROUNDS, ROUNDS, k)
+        below[:, k] |= sharing & less
+        late[:, k] = sharing & agree
+    for start, undecided in ((ROUNDS, waiting), (ROUNDS + SHARED_ROUNDS, late)):
+        for k in range(layers * SLOTS):
+            mine = undecided[:, k]
+            for known in range(start, DIGITS):
+                if not mine.any():
+                    break
+                u[:, k] = np.where(mine, u[:, k] << np.uint64(1) | unpack(draw(k, k + 1))[:, 0], u[:, k])
+                less, agree = compare(1, known, k)
+                below[:, k] |= mine & less
+                mine = mine & agree
+    return below[:, :count]
+
+
 # --- sweeps -----------------------------------------------------------------------------------------------------
 
 
@@ -114,12 +168,9 @@ class SquareTwin:
                 self.update(block, 0)
 
     def checkerboard_blocks(self, colour: int, first: int, last: int) -> Iterator[list[tuple[int, int]]]:
-        """Sites of one colour, a block at a time: as many whole rows as fit, or parts of one row."""
-        together = max(1, 2 * self.block // self.columns)
-        for top in range(first, last, together):
-            rows = range(top, min(top + together, last))
-            sites = [(r, c) for r in rows for c in range(self.columns) if (r + c) % 2 == colour]
-            yield from (sites[i : i + self.block] for i in range(0, len(sites), self.block))
+        """Sites of one colour, row after row, a block at a time."""
+        sites = [(r, c) for r in range(first, last) for c in range(self.columns) if (r + c) % 2 == colour]
+        yield from (sites[i : i + self.block] for i in range(0, len(sites), self.block))
 
     def sequential_blocks(self) -> Iterator[list[tuple[int, int]]]:
         """Row after row: the even columns that are no neighbours, the odd ones, and on an odd row its last site."""
@@ -143,7 +194,7 @@ class SquareTwin:
         return out
 
     def update(self, block: list[tuple[int, int]], band: int) -> None:
-        count, padded = len(block), -(-len(block) // 8) * 8
+        count = len(block)
         rows, columns = np.array(block).T
         site = self.site[:, rows, columns]  # (64, count)
         spin = self.flat[site]
@@ -156,33 +207,12 @@ class SquareTwin:
         price = np.abs(cost) / self.temperature
         probability = 1 / (1 + np.exp(price)) if self.heat_bath else np.exp(-price)
         threshold = np.minimum((probability * 2.0**DIGITS).astype(np.uint64), np.uint64(2**DIGITS - 1))
-        below = self.decide(asks, threshold, band, padded)
+        below = decide(partial(self.draw, band), asks, threshold)
         flips = np.where(asks, below ^ ~pays, ~pays)
         if self.heat_bath and self.model.h == 0:
-            coins = unpack(self.draw(band, 0, padded)[:count]).astype(bool)
+            coins = unpack(self.draw(band, 0, count)).astype(bool)
             flips = np.where(tossed, coins, flips)
         self.flat[site] = np.where(flips, -spin, spin)
-
-    def decide(self, asks: np.ndarray, threshold: np.ndarray, band: int, padded: int) -> np.ndarray:
-        """Whether u < threshold, for (64, count) lanes, where asked."""
-        count = asks.shape[1]
-        leading = np.zeros(asks.shape, np.uint64)
-        for k in range(ROUNDS - 1, -1, -1):
-            bits = unpack(self.draw(band, 0, padded)[:count])
-            leading |= bits << np.uint64(ROUNDS - 1 - k)
-        goal = threshold >> np.uint64(DIGITS - ROUNDS)
-        below, undecided = leading < goal, asks & (leading == goal)
-        for first in range(0, padded, 8):
-            group = slice(first, min(first + 8, count))
-            for k in range(ROUNDS, DIGITS, 2):  # two bits a pass, the later one drawn first
-                if not undecided[:, group].any():
-                    break
-                low, high = (unpack(self.draw(band, first, first + 8)[: group.stop - first]) for _ in range(2))
-                digits = (threshold[:, group] >> np.uint64(DIGITS - 2 - k)) & np.uint64(3)
-                number = 2 * high + low
-                below[:, group] |= undecided[:, group] & (number < digits)
-                undecided[:, group] &= number == digits
-        return below
 
 
 class PlainSampler:

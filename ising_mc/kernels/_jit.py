@@ -39,13 +39,23 @@ CACHE_FOLDER = _cache_folder()
 
 
 def jit(function: F) -> F:
-    """Compile a kernel: without the GIL, cached, IEEE arithmetic (no fastmath)."""
+    """Compile a kernel: without the GIL, cached, IEEE arithmetic (no fastmath), no reference counts.
+
+    numba would count references to its arrays at every call, by atomic operations that cost as much as a short row of
+    spins, and make threads wait for each other.  Callers keep their arrays, so nothing need be counted, but a kernel
+    that makes an array (a compile-time error here) or returns one (which must not be done here) needs `jit_owning`.
+    """
     return _compile(function, parallel=False)
+
+
+def jit_owning(function: F) -> F:
+    """Like `jit`, with reference counts, for kernels that make or return arrays."""
+    return _compile(function, parallel=False, counted=True)
 
 
 def jit_parallel(function: F) -> F:
     """Like `jit`, with `numba.prange` loops spread over threads."""
-    return _compile(function, parallel=True)
+    return _compile(function, parallel=True, counted=True)
 
 
 def jit_inline(function: F) -> F:
@@ -55,7 +65,7 @@ def jit_inline(function: F) -> F:
 
 def jit_sums(function: F) -> F:
     """Like `jit`, but sums may be taken in any order, several terms at once: for statistics, never for dynamics."""
-    return _compile(function, parallel=False, fastmath={"reassoc", "contract", "nsz"})
+    return _compile(function, parallel=False, fastmath={"reassoc", "contract", "nsz"}, counted=True)
 
 
 @contextmanager
@@ -88,13 +98,18 @@ def use_threads(threads: int) -> None:
     numba.set_num_threads(min(threads, config.NUMBA_NUM_THREADS))
 
 
-def _compile(function: F, parallel: bool, forceinline: bool = False, fastmath: Any = False) -> F:
+def _compile(function: F, parallel: bool, forceinline: bool = False, fastmath: Any = False, counted: bool = False) -> F:
     user_setting = config.CACHE_DIR
     # numba fixes a function's cache folder when it is decorated, so other packages keep theirs
     if CACHE_FOLDER is not None:
         config.CACHE_DIR = str(CACHE_FOLDER)
     try:
-        options: dict[str, Any] = {"parallel": parallel, "forceinline": forceinline, "fastmath": fastmath}
+        options: dict[str, Any] = {
+            "parallel": parallel,
+            "forceinline": forceinline,
+            "fastmath": fastmath,
+            "_nrt": counted,
+        }
         cache = CACHE_FOLDER is not None
         compiled: F = numba.njit(nogil=True, error_model="numpy", cache=cache, **options)(function)
     finally:

@@ -8,10 +8,10 @@ import numpy as np
 from numba import prange
 
 from ising_mc.kernels import dense, logistic, packed, sparse
-from ising_mc.kernels._jit import jit, jit_parallel
+from ising_mc.kernels._jit import jit, jit_owning, jit_parallel
 
 
-@jit
+@jit_owning
 def cool_packed(spins, blocks, tables, patterns, model, thresholds, bands, scratches, counters, width, unsatisfied):
     """One sweep with each of `thresholds` (sweeps, classes, 62); model: as of `packed.sample`.
 

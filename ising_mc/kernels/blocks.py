@@ -11,7 +11,7 @@ up where u_j = 1, by `kernels.sums`.  Sums of integers are exact.
 
 import numpy as np
 
-from ising_mc.kernels._jit import jit, jit_inline
+from ising_mc.kernels._jit import jit, jit_inline, jit_owning
 from ising_mc.kernels.logistic import (
     COST,
     FIELD,
@@ -112,7 +112,7 @@ def sweep(bits, machine, work, scratches, energy):
             draw_tile(bits, word, masks[word], sums, scratches, energy)
 
 
-@jit
+@jit_owning
 def sample(bits, machine, work, cost, scratches, every, energy, energies, ups, watch, observed, ladder):
     """Every `every` sweeps note the energy and the number of up spins of each chain; see `dense.sample`."""
     spins = np.zeros(bits.shape[1] * LANES, np.uint64)
@@ -132,7 +132,7 @@ def sample(bits, machine, work, cost, scratches, every, energy, energies, ups, w
             temper_real(ladder, n, energies[n], ups[n], scratches)
 
 
-@jit
+@jit_owning
 def to_words(bits, spins):
     """Rows of chains (64, words) as words of units (64 * words,)."""
     for w in range(np.uint64(bits.shape[1])):
@@ -141,7 +141,7 @@ def to_words(bits, spins):
         transpose(tile)
 
 
-@jit
+@jit_owning
 def from_words(spins, bits):
     """Words of units as rows of chains."""
     tile = np.empty(LANES, np.uint64)

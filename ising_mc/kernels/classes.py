@@ -13,10 +13,9 @@ from ising_mc.kernels.bernoulli import (
     BELOW,
     BLOCK,
     FLIP,
-    GROUP,
     NEED,
     OPEN,
-    ROUNDS,
+    PLAIN_ROUNDS,
     STATE_A,
     STATE_B,
     THRESHOLD_BITS,
@@ -28,6 +27,7 @@ MOST_NEIGHBOURS = 32
 MOST_PLANES = 12  # a multiple of 4
 MOST_CLASSES = 40  # likewise
 ALL = np.uint64(0xFFFFFFFFFFFFFFFF)
+GROUP = np.uint64(8)  # words that are settled together
 B = np.uint64(BLOCK)
 ONE, _2, _3, _4, _5, _6, _7 = (np.uint64(n) for n in (1, 2, 3, 4, 5, 6, 7))
 # sections behind those of `bernoulli`: unsatisfied bonds of each direction, planes, classes, and one for a while
@@ -120,11 +120,11 @@ def _digit(scratch, thresholds, c, j, k):
 
 @jit
 def _compare_many(scratch, thresholds, words):
-    """The rounds of `bernoulli.compare`, for classes in multiples of four that each have a mask of their own."""
+    """Compare the first bits, last bit first; classes come in multiples of four, each with a mask of its own."""
     for j in range(words):
         scratch[OPEN + j] = scratch[NEED + j]
         scratch[BELOW + j] = ZERO
-    for k in range(ROUNDS - 1, -1, -1):
+    for k in range(PLAIN_ROUNDS - 1, -1, -1):
         for c in range(0, len(thresholds), 4):
             at = CLASSES + np.uint64(c) * B
             t0, t1, t2, t3 = thresholds[c, k], thresholds[c + 1, k], thresholds[c + 2, k], thresholds[c + 3, k]
@@ -147,7 +147,7 @@ def _compare_many(scratch, thresholds, words):
 def _settle_many(scratch, thresholds, words):
     """The rest of the bits, for the groups of 8 words with lanes that are still open."""
     for first in range(ZERO, words, GROUP):
-        for k in range(ROUNDS, THRESHOLD_BITS):
+        for k in range(PLAIN_ROUNDS, THRESHOLD_BITS):
             anything = ZERO
             for j in range(first, first + GROUP):
                 anything |= scratch[OPEN + j]

@@ -13,8 +13,19 @@ over its label without a search.
 import numpy as np
 from numba import prange
 
-from ising_mc.kernels._jit import jit, jit_inline, jit_parallel
-from ising_mc.kernels.bernoulli import BELOW, BLOCK, CLASS_0, NEED, OPEN, ROUNDS, STATE_A, STATE_B, THRESHOLD_BITS, ZERO
+from ising_mc.kernels._jit import jit, jit_inline, jit_owning, jit_parallel
+from ising_mc.kernels.bernoulli import (
+    BELOW,
+    BLOCK,
+    CLASS_0,
+    NEED,
+    OPEN,
+    PLAIN_ROUNDS,
+    STATE_A,
+    STATE_B,
+    THRESHOLD_BITS,
+    ZERO,
+)
 from ising_mc.kernels.classes import tally
 from ising_mc.kernels.observe import observe
 from ising_mc.kernels.sparse import count_ups
@@ -52,7 +63,7 @@ def _decide(scratch, words):
     """u < t for the NEED lanes of `words` words with a threshold each, into BELOW; see `bernoulli`."""
     for j in range(words):
         scratch[BELOW + j], scratch[OPEN + j] = ZERO, scratch[NEED + j]
-    for k in range(ROUNDS - 1, 0, -2):
+    for k in range(PLAIN_ROUNDS - 1, 0, -2):
         for j in range(words):
             t, below, undecided = scratch[THRESHOLD + j], scratch[BELOW + j], scratch[OPEN + j]
             bits, a, b = next_bits(scratch[STATE_A + j], scratch[STATE_B + j])
@@ -62,7 +73,7 @@ def _decide(scratch, words):
             scratch[STATE_A + j], scratch[STATE_B + j] = a, b
             scratch[BELOW + j], scratch[OPEN + j] = below, undecided
     for j in range(words):
-        undecided, k = scratch[OPEN + j], ROUNDS
+        undecided, k = scratch[OPEN + j], PLAIN_ROUNDS
         while undecided != ZERO and k < THRESHOLD_BITS:
             bits, scratch[STATE_A + j], scratch[STATE_B + j] = next_bits(scratch[STATE_A + j], scratch[STATE_B + j])
             t = _digit(scratch[THRESHOLD + j], k)
@@ -240,7 +251,7 @@ def turn_group(spins, graph, opened, coins, work, waves, moments, group, measure
 # --- energies -----------------------------------------------------------------------------------------------------
 
 
-@jit
+@jit_owning
 def take_energies(spins, bonds, kinds, signs, moduli, alike, energy):
     """Energies (64,) of all lanes, in units: - sum over bonds of J s s.
 
@@ -305,7 +316,7 @@ def sample(
         note(spins, graph, energetics, energies[n], ups[n], watch, counts[n])
 
 
-@jit_inline
+@jit_owning
 def _own(works, thread):
     parents, sums, wave_sums, counts = works
     return parents[thread], sums[thread], wave_sums[thread], counts[thread]

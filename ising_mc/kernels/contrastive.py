@@ -7,7 +7,7 @@ several inverse temperatures they are exchanged (Desjardins et al., AISTATS 2010
 
 import numpy as np
 
-from ising_mc.kernels._jit import jit, jit_inline
+from ising_mc.kernels._jit import jit, jit_inline, jit_owning
 from ising_mc.kernels.logistic import (
     C1,
     C2,
@@ -82,7 +82,7 @@ def draw_states(means, states, spin, scratch):
             states[first + k] = _1 if u < np.float32(np.float32(means[first + k] - low) * half) else low
 
 
-@jit
+@jit_owning
 def cost_of_turning(inputs, biases, W, which, change, spin, out):
     """By how much free energies (rows,) rise, but for visible biases, when unit which[r] moves by change[r].
 
@@ -117,7 +117,7 @@ def cost_of_turning(inputs, biases, W, which, change, spin, out):
                 out[r] += np.log(product)
 
 
-@jit
+@jit_owning
 def exchange(visible, hidden, inputs, net, betas, ladders, generator):
     """One round of swaps between neighbouring inverse temperatures: row t * ladders + r is number t of ladder r.
 
@@ -152,7 +152,7 @@ def exchange(visible, hidden, inputs, net, betas, ladders, generator):
     generator[0], generator[1] = a, d
 
 
-@jit
+@jit_owning
 def walk(visible, hidden, net, betas, ladders, steps, spin, scratch, generator):
     """Steps of block Gibbs sampling: visible units from hidden ones, exchange, hidden ones from visible ones.
 
@@ -185,7 +185,7 @@ def column_means(values, out):
         out[j] /= np.float32(values.shape[0])
 
 
-@jit
+@jit_owning
 def step(values, moved, slope, rate, momentum, l1, l2):
     """Follow a gradient, with momentum, and L1 and L2 decay, all flat; the square of its norm."""
     sums = np.zeros(LANES, np.float32)  # one after the other they would wait for each other
@@ -202,7 +202,7 @@ def step(values, moved, slope, rate, momentum, l1, l2):
     return np.float64(sums.sum())
 
 
-@jit
+@jit_owning
 def epoch(data, order, batch, net, velocity, offsets, chains, betas, method, settings, spin, scratch, generator):
     """One epoch of a restricted machine; the mean norm of its gradients.
 

@@ -13,7 +13,7 @@ time, so that the couplings of the block stay in the first-level cache for all r
 
 import numpy as np
 
-from ising_mc.kernels._jit import jit, jit_inline
+from ising_mc.kernels._jit import jit, jit_inline, jit_owning
 from ising_mc.kernels.logistic import (
     BILLS,
     COST,
@@ -207,7 +207,7 @@ def sample(spins, steps, fields, work, cost, heat_bath, used, every, energy, ene
             temper_real(ladder, n, energies[n], ups[n], scratch.reshape(1, -1))
 
 
-@jit
+@jit_owning
 def local_fields(spins, steps, field, fields, energy):
     """Local fields (64, pitch) and energies (64,) of all replicas from their spins, in units; field: (N,) int32."""
     n = np.uint64(len(spins))

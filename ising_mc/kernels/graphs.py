@@ -5,13 +5,13 @@ All of it takes time proportional to the number of bonds, and no more memory tha
 
 import numpy as np
 
-from ising_mc.kernels._jit import jit
+from ising_mc.kernels._jit import jit, jit_owning
 
 UNCOLOURED = np.uint8(255)
 MOST_COLOURS = 255
 
 
-@jit
+@jit_owning
 def adjacency(n, bonds):
     """Neighbours of each site as compressed rows: first (n + 1,) int64, ends (2m,) int32, entries (2m,) uint32.
 
@@ -34,7 +34,7 @@ def adjacency(n, bonds):
     return first, ends, entries
 
 
-@jit
+@jit_owning
 def surroundings(first, entries, number):
     """How many entries of each kind a site has: (n, kinds) uint8; number: (2m,) uint8, the kind of each entry."""
     counts = np.zeros((len(first) - 1, 1 + number.max()), np.uint8)
@@ -44,7 +44,7 @@ def surroundings(first, entries, number):
     return counts
 
 
-@jit
+@jit_owning
 def colour(n, first, ends):
     """A colour for each site, (n,) uint8, such that no neighbours have the same; all 255 where that takes too many.
 
@@ -80,7 +80,7 @@ def colour(n, first, ends):
     return colours
 
 
-@jit
+@jit_owning
 def is_balanced(first, ends, negative):
     """Whether spins can satisfy every bond; negative: (2m,), of each entry of `adjacency`."""
     n = len(first) - 1
@@ -105,7 +105,7 @@ def is_balanced(first, ends, negative):
     return True
 
 
-@jit
+@jit_owning
 def arrange(signs, groups, first, ends, entries, order, rank, blocks, degrees, patterns, neighbours, flips):
     """Neighbours of every block, direction by direction, one after the other in memory where possible.
 

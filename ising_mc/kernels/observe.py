@@ -8,7 +8,7 @@ spins of its sites (UPS); its unsatisfied bonds (BONDS); the sites where two rep
 
 import numpy as np
 
-from ising_mc.kernels._jit import jit
+from ising_mc.kernels._jit import jit, jit_owning
 from ising_mc.kernels.bernoulli import ZERO
 from ising_mc.kernels.classes import tally
 from ising_mc.kernels.square_sites import popcount
@@ -19,7 +19,7 @@ UPS, BONDS, OVERLAP, LINKS, WEIGHTED = range(5)
 ONE = np.uint64(1)
 
 
-@jit
+@jit_owning
 def observe(spins, chunks, first, second, weight, pairs, out):
     """Observe one state.
 

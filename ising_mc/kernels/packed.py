@@ -15,7 +15,7 @@ import numpy as np
 from numba import prange
 
 from ising_mc.kernels import classes
-from ising_mc.kernels._jit import jit, jit_inline, jit_parallel
+from ising_mc.kernels._jit import jit, jit_inline, jit_owning, jit_parallel
 from ising_mc.kernels.bernoulli import (
     BELOW,
     BLOCK,
@@ -24,10 +24,9 @@ from ising_mc.kernels.bernoulli import (
     FLIP,
     NEED,
     ZERO,
-    compare_2,
-    compare_3,
-    compare_4,
-    settle,
+    decide_2,
+    decide_3,
+    decide_4,
     toss_coins,
 )
 from ising_mc.kernels.classes import UNSATISFIED, tally
@@ -36,7 +35,7 @@ from ising_mc.kernels.observe import observe
 from ising_mc.kernels.tempering import BETAS, NUMBERS, THIN, temper_packed
 
 B = np.uint64(BLOCK)
-ONE, _2, _3, _4, _7, _64 = (np.uint64(n) for n in (1, 2, 3, 4, 7, 64))
+ONE, _2, _3, _4, _64 = (np.uint64(n) for n in (1, 2, 3, 4, 64))
 START, WORDS, PATTERN = 0, 1, 3  # columns of the table of blocks; 2: where its neighbours stood
 BOND_LEVEL, UP_LEVEL = 5, 1  # where what is counted enters its counter
 FAST_CLASSES = 4
@@ -108,25 +107,40 @@ def _equals(ones, twos, fours, eights, m):
 
 
 @jit_inline
-def _classify(scratch, words, degree, complement):
+def _classify(scratch, words, degree, heat_bath):
     """Sort lanes by energy change: class m < degree/2 costs 2|J|(degree - 2m); its mirror image gains as much.
 
-    degree: a literal.  complement: all ones for the heat bath, where the mirror image needs a verdict as well.
+    degree, heat_bath: literals.  What gains energy flips without a verdict in Metropolis' way, as does what costs none.
     """
     for j in range(words):
         ones, twos, fours, eights = add_up(scratch, j, ZERO, degree)
-        cost = gain = ZERO
+        need = gain = ZERO
         for m in range((degree + 1) // 2):
-            costly = _equals(ones, twos, fours, eights, m)
-            gaining = _equals(ones, twos, fours, eights, degree - m)
+            mask = _equals(ones, twos, fours, eights, m)
+            if heat_bath:
+                gaining = _equals(ones, twos, fours, eights, degree - m)
+                gain |= gaining
+                mask |= gaining
             if m > 0:
-                scratch[CLASS_0 + np.uint64(m) * B + j] = costly | (gaining & complement)
-            cost |= costly
-            gain |= gaining
-        even = ~(cost | gain)  # no energy: Metropolis flips, the heat bath tosses a coin
-        scratch[NEED + j] = cost | (gain & complement)
-        scratch[COIN + j] = even & complement
-        scratch[FLIP + j] = gain | (even & ~complement)
+                scratch[CLASS_0 + np.uint64(m) * B + j] = mask
+            need |= mask
+        scratch[NEED + j] = need
+        scratch[FLIP + j] = gain if heat_bath else ~need
+        if heat_bath:
+            scratch[COIN + j] = ~need
+
+
+@jit_inline
+def _sort(scratch, words, degree, heat_bath):
+    """`_classify` with the degree made a literal."""
+    if degree == 3:
+        _classify(scratch, words, 3, heat_bath)
+    elif degree == 4:
+        _classify(scratch, words, 4, heat_bath)
+    elif degree == 6:
+        _classify(scratch, words, 6, heat_bath)
+    else:
+        _classify(scratch, words, 8, heat_bath)
 
 
 @jit
@@ -136,28 +150,18 @@ def _decide(scratch, all_thresholds, first, words, degree, complement):
     all_thresholds: (classes, 62), that of class m at row first + m.
     """
     thresholds = all_thresholds[first : first + FAST_CLASSES]
-    if degree == 3:
-        _classify(scratch, words, 3, complement)
-    elif degree == 4:
-        _classify(scratch, words, 4, complement)
-    elif degree == 6:
-        _classify(scratch, words, 6, complement)
+    if complement != ZERO:
+        _sort(scratch, words, degree, True)
     else:
-        _classify(scratch, words, 8, complement)
-    padded = np.uint64((words + _7) & ~_7)
-    for j in range(words, padded):
-        scratch[NEED + j] = ZERO  # fills up the last group of 8
+        _sort(scratch, words, degree, False)
     if degree <= 4:
-        compare_2(scratch, thresholds, padded)
-        settle(scratch, thresholds, 2, padded)
+        decide_2(scratch, thresholds, words)
     elif degree <= 6:
-        compare_3(scratch, thresholds, padded)
-        settle(scratch, thresholds, 3, padded)
+        decide_3(scratch, thresholds, words)
     else:
-        compare_4(scratch, thresholds, padded)
-        settle(scratch, thresholds, 4, padded)
+        decide_4(scratch, thresholds, words)
     if complement != ZERO and degree % 2 == 0:
-        toss_coins(scratch, padded)
+        toss_coins(scratch, words)
 
 
 @jit_inline
@@ -234,7 +238,6 @@ def sweep_blocks(spins, blocks, tables, patterns, model, scratch, counter, width
     model: thresholds (classes, 62), complement (all ones for the heat bath, 0 for Metropolis), and whether there is
     one modulus and no field.
     """
-    # taken apart here, once: to count references to arrays costs as much as a tenth of the work on a block
     places, runs, neighbours, flips = tables
     degrees, backs, moduli, turns, firsts, codes, planes = patterns
     thresholds, complement, simple = model
@@ -284,7 +287,7 @@ def _add_up_bands(own, own_ups, unsatisfied, ups):
                 own[band, k, lane] = 0
 
 
-@jit
+@jit_owning
 def sample(
     spins, blocks, tables, patterns, model, bands, scratches, counters, width, every, unsatisfied, ups, work, counts,
     ladder,

@@ -16,7 +16,7 @@ There are three ways to know h_i:
 import numpy as np
 from numba import prange
 
-from ising_mc.kernels._jit import jit, jit_inline, jit_parallel
+from ising_mc.kernels._jit import jit, jit_inline, jit_owning, jit_parallel
 from ising_mc.kernels.square_sites import popcount
 from ising_mc.kernels.xoroshiro import next_bits
 
@@ -176,7 +176,7 @@ def sweep_one_by_one(way, net, own, clamped, order, in_order, scale, generator):
     return visit_signs(signs, coupled, couplings, theta, spins, packed, clamped, order, scale, generator)
 
 
-@jit
+@jit_owning
 def local_fields(way, net, own, found):
     """h_i of all units, in units, into found (N,)."""
     _, patterns, signs, coupled, couplings, theta, itself = net
@@ -245,7 +245,7 @@ def pack(spins, words):
         words[i >> _6] |= np.uint64(spins[i] > 0) << (i & _63)
 
 
-@jit
+@jit_owning
 def pattern_sums(rows, spins, sums):
     """M_mu = sum_i xi_i^mu s_i into the first P of sums, 64 units at a time; rows: (P, words), patterns as bits."""
     n, words = len(spins), np.empty(rows.shape[1], np.uint64)

@@ -13,7 +13,7 @@ every site has an even number of them, at least two, made up with steps of 0.
 import numpy as np
 from numba import prange
 
-from ising_mc.kernels._jit import jit, jit_inline, jit_parallel
+from ising_mc.kernels._jit import jit, jit_inline, jit_owning, jit_parallel
 from ising_mc.kernels.logistic import (
     BILLS,
     FIELD,
@@ -138,7 +138,7 @@ def sample_parallel(spins, graph, scratches, costs, heat_bath, every, energy, en
             temper_real(ladder, n, energies[n], ups[n], scratches)
 
 
-@jit
+@jit_owning
 def note(spins, costs, energy, energies, ups):
     """Bring the energies up to date, note them, and count the up spins."""
     for band in range(len(costs)):

@@ -22,7 +22,6 @@ import numpy as np
 from ising_mc.kernels._jit import jit, jit_inline
 from ising_mc.kernels.bernoulli import (
     BLOCK,
-    CLASS_0,
     CLASS_1,
     CLASS_2,
     CLASS_3,
@@ -31,9 +30,8 @@ from ising_mc.kernels.bernoulli import (
     FLIP,
     NEED,
     ZERO,
-    compare_2,
-    compare_5,
-    settle,
+    decide_2,
+    decide_5,
     toss_coins,
 )
 from ising_mc.kernels.counting import BONDS, CARRY, SLOTS, TWO, UPS, WIDTH, carry_save, take_carry, totals
@@ -90,20 +88,28 @@ def _unsatisfied(spins, site, side, up, down, sign):
 
 
 @jit_inline
-def classify(scratch, at, spins, site, side, up, down, words, sign, heat_bath):
-    """Sort lanes by energy change, no field: class 0 costs 8|J|, class 1 costs 4|J|; their mirror images gain it."""
-    complement = ALL if heat_bath else ZERO
+def classify_metropolis(scratch, at, spins, site, side, up, down, words, sign):
+    """Sort lanes by energy change, no field: class 0 costs 8|J|, class 1 costs 4|J|; the others flip."""
     for i in range(words):
         j = at + i
         ones, twos, fours = _unsatisfied(spins, site + i, side + i, up + i, down + i, sign)
-        none, one = ~(ones | twos | fours), ones & ~twos
-        two, three = twos & ~ones, ones & twos
-        class_0 = none | (fours & complement)
-        class_1 = one | (three & complement)
-        scratch[CLASS_1 + j] = class_1
-        scratch[NEED + j] = class_0 | class_1
-        scratch[COIN + j] = two & complement
-        scratch[FLIP + j] = three | fours | (two & ~complement)
+        need = ~(twos | fours)
+        scratch[CLASS_1 + j] = ones & need
+        scratch[NEED + j] = need
+        scratch[FLIP + j] = ~need
+
+
+@jit_inline
+def classify_heat_bath(scratch, at, spins, site, side, up, down, words, sign):
+    """Sort lanes by energy change, no field: class 0 costs or gains 8|J|, class 1 4|J|, COIN nothing."""
+    for i in range(words):
+        j = at + i
+        ones, twos, fours = _unsatisfied(spins, site + i, side + i, up + i, down + i, sign)
+        coin = twos & ~ones
+        scratch[CLASS_1 + j] = ones
+        scratch[NEED + j] = ~coin
+        scratch[COIN + j] = coin
+        scratch[FLIP + j] = (ones & twos) | fours
 
 
 @jit
@@ -121,13 +127,12 @@ def classify_field(scratch, at, spins, site, side, up, down, words, sign, heat_b
         none, one = ~(ones | twos | fours), ones & ~twos
         two, three = twos & ~ones, ones & twos
         is_up = spins[site + i]
-        cost_0, gain_0 = _costs_and_gains(is_up & none, ~is_up & fours, c0)
+        _, gain_0 = _costs_and_gains(is_up & none, ~is_up & fours, c0)
         cost_1, gain_1 = _costs_and_gains(is_up & one, ~is_up & three, c1)
         cost_2, gain_2 = _costs_and_gains(is_up & two, ~is_up & two, c2)
         cost_3, gain_3 = _costs_and_gains(is_up & three, ~is_up & one, c3)
         cost_4, gain_4 = _costs_and_gains(is_up & fours, ~is_up & none, c4)
         gain = gain_0 | gain_1 | gain_2 | gain_3 | gain_4
-        scratch[CLASS_0 + j] = cost_0 | (gain_0 & complement)
         scratch[CLASS_1 + j] = cost_1 | (gain_1 & complement)
         scratch[CLASS_2 + j] = cost_2 | (gain_2 & complement)
         scratch[CLASS_3 + j] = cost_3 | (gain_3 & complement)
@@ -148,54 +153,59 @@ def _flip(scratch, at, spins, site, words):
         spins[site + i] ^= scratch[FLIP + j]
 
 
-@jit
-def update_block(spins, geometry, scratch, model, row, rows, parity, start, words):
-    """Update `words` sites from slot `start` in each of `rows` half rows, whose parities alternate from `parity` on.
-
-    The sites must not be neighbours and must fit into one scratch block (rows * words <= BLOCK).
-    """
-    thresholds, up_costs, sign, heat_bath, field = model
-    length = np.uint64(words)
-    for q in range(rows):
-        p = (parity + q) & 1
-        at = np.uint64(q * words)
-        site = np.uint64(half_row(geometry, row + q, p) + start)
-        side = np.uint64(half_row(geometry, row + q, 1 - p) + start - 1 + p)
-        up = np.uint64(half_row(geometry, row + q - 1, p) + start)
-        down = np.uint64(half_row(geometry, row + q + 1, p) + start)
-        if field:
-            classify_field(scratch, at, spins, site, side, up, down, length, sign, heat_bath, up_costs)
-        else:
-            classify(scratch, at, spins, site, side, up, down, length, sign, heat_bath)
-    total = np.uint64(rows * words)
-    padded = np.uint64((rows * words + 7) // 8 * 8)
-    for j in range(total, padded):
-        scratch[NEED + j] = ZERO  # fills up the last group of 8
+@jit_inline
+def _classify(scratch, at, spins, geometry, model, row, parity, start, length):
+    """Sort the lanes of `length` words from slot `start` of a half row on, into words `at` ... of the scratch array."""
+    _, up_costs, sign, heat_bath, field = model
+    words = np.uint64(length)
+    site = np.uint64(half_row(geometry, row, parity) + start)
+    side = np.uint64(half_row(geometry, row, 1 - parity) + start - 1 + parity)
+    up = np.uint64(half_row(geometry, row - 1, parity) + start)
+    down = np.uint64(half_row(geometry, row + 1, parity) + start)
     if field:
-        compare_5(scratch, thresholds, padded)
-        settle(scratch, thresholds, 5, padded)
+        classify_field(scratch, at, spins, site, side, up, down, words, sign, heat_bath, up_costs)
+    elif heat_bath:
+        classify_heat_bath(scratch, at, spins, site, side, up, down, words, sign)
     else:
-        compare_2(scratch, thresholds, padded)
-        settle(scratch, thresholds, 2, padded)
+        classify_metropolis(scratch, at, spins, site, side, up, down, words, sign)
+
+
+@jit
+def update_block(spins, geometry, scratch, model, colour, row, start, words, width):
+    """Update `words` <= BLOCK sites of one colour: those from slot `start` of a row on, and of the rows below.
+
+    width: words of a half row that take part.  Sites that are updated together must not be neighbours.
+    """
+    thresholds, _, _, heat_bath, field = model
+    at, r, first = 0, row, start
+    while at < words:
+        length = min(width - first, words - at)
+        _classify(scratch, np.uint64(at), spins, geometry, model, r, (r + colour) & 1, first, length)
+        at, r, first = at + length, r + 1, 0
+    if field:
+        decide_5(scratch, thresholds, np.uint64(words))
+    else:
+        decide_2(scratch, thresholds, np.uint64(words))
         if heat_bath:
-            toss_coins(scratch, padded)
-    for q in range(rows):
-        site = np.uint64(half_row(geometry, row + q, (parity + q) & 1) + start)
-        _flip(scratch, np.uint64(q * words), spins, site, length)
+            toss_coins(scratch, np.uint64(words))
+    at, r, first = 0, row, start
+    while at < words:
+        length = min(width - first, words - at)
+        site = np.uint64(half_row(geometry, r, (r + colour) & 1) + first)
+        _flip(scratch, np.uint64(at), spins, site, np.uint64(length))
+        at, r, first = at + length, r + 1, 0
 
 
 @jit
 def update_colour(spins, geometry, scratch, model, colour, first, last):
     """Update the sites of one colour of the checkerboard in rows first ... last - 1."""
     half = geometry[1] // 2
-    step = max(1, BLOCK // half)  # short rows share a block
-    for row in range(first, last, step):
-        rows = min(step, last - row)
-        parity = (row + colour) & 1
-        for start in range(0, half, BLOCK):
-            update_block(spins, geometry, scratch, model, row, rows, parity, start, min(BLOCK, half - start))
-        for q in range(rows):
-            refresh_copies(spins, geometry, row + q, (parity + q) & 1)
+    total = (last - first) * half
+    for done in range(0, total, BLOCK):
+        row, start = first + done // half, done % half
+        update_block(spins, geometry, scratch, model, colour, row, start, min(BLOCK, total - done), half)
+    for row in range(first, last):
+        refresh_copies(spins, geometry, row, (row + colour) & 1)
 
 
 @jit
@@ -209,11 +219,12 @@ def sweep(spins, geometry, scratch, model):
     half = columns // 2
     for row in range(rows):
         for parity in range(2):
+            colour = (row + parity) & 1
             for start in range(0, half, BLOCK):
-                update_block(spins, geometry, scratch, model, row, 1, parity, start, min(BLOCK, half - start))
+                update_block(spins, geometry, scratch, model, colour, row, start, min(BLOCK, half - start), half)
             refresh_copies(spins, geometry, row, parity)
         if columns % 2 == 1:
-            update_block(spins, geometry, scratch, model, row, 1, 0, half, 1)
+            update_block(spins, geometry, scratch, model, row & 1, row, half, 1, half + 1)
             refresh_copies(spins, geometry, row, 0)
 
 

@@ -11,7 +11,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from ising_mc.kernels._jit import jit
+from ising_mc.kernels._jit import jit, jit_owning
 
 ZERO, ONE = np.uint64(0), np.uint64(1)
 _2, _3, _4, _16 = np.uint64(2), np.uint64(3), np.uint64(4), np.uint64(16)
@@ -109,7 +109,7 @@ def pack_columns(states, digits):
             digits[r, chunk] |= np.uint64(states[j, r] > _0) << shift
 
 
-@jit
+@jit_owning
 def add_rows(digits, W, out, spin):
     """out (rows, m) = sum_j u_j W_jk, float32, for units by the bits of digits (rows, n / 32); W: (n, m)."""
     n, m = np.uint64(W.shape[0]), np.uint64(W.shape[1])
@@ -141,7 +141,7 @@ def add_rows(digits, W, out, spin):
                 out[r, tile + k] = x + x - total[tile + k] if spin else x
 
 
-@jit
+@jit_owning
 def times(states, W, out, spin):
     """out (rows, m) = states (rows, n) @ W (n, m), float32; states: 0 and 1, or -1 and 1 for spins."""
     digits = np.empty((states.shape[0], (states.shape[1] + 31) // 32), np.uint64)
@@ -149,7 +149,7 @@ def times(states, W, out, spin):
     add_rows(digits, W, out, spin)
 
 
-@jit
+@jit_owning
 def transposed(W):
     """A copy of W (n, m) as (m, n), float32; a few rows at a time, which stay in the cache."""
     n, m = np.uint64(W.shape[0]), np.uint64(W.shape[1])
@@ -165,7 +165,7 @@ def transposed(W):
     return out
 
 
-@jit
+@jit_owning
 def turned_times(states, W, out, spin):
     """out (m, k) = states.T @ W, states: (n, m), W: (n, k)."""
     digits = np.empty((states.shape[1], (states.shape[0] + 31) // 32), np.uint64)

@@ -9,7 +9,7 @@ A lane that has been at the hottest place, then at the coldest, and is back at t
 
 import numpy as np
 
-from ising_mc.kernels._jit import jit
+from ising_mc.kernels._jit import jit, jit_owning
 from ising_mc.kernels.bernoulli import ZERO
 from ising_mc.kernels.logistic import LIMIT, SCALE, SCALE_LOW
 from ising_mc.kernels.xoroshiro import next_bits
@@ -73,7 +73,7 @@ def pair_up(state, ladders, pairs):
         pairs[p, 0], pairs[p, 1] = state[LANE_AT + place], state[LANE_AT + place + np.uint64(1)]
 
 
-@jit
+@jit_owning
 def sort_by_place(row, where, spare):
     """Put the numbers of lanes (64,) in the order of places."""
     spare[:] = row
@@ -90,7 +90,7 @@ def round_is_due(plan, n):
     return (n + 1) % numbers[STRIDE] == 0
 
 
-@jit
+@jit_owning
 def temper_packed(plan, n, unsatisfied, ups, thresholds):
     """What follows measurement n of `packed.sample`: a round of swaps, and new thresholds (classes, 62).
 
@@ -129,7 +129,7 @@ def set_thresholds(state, digits, count, thresholds):
             flat[i] |= own[i] & here
 
 
-@jit
+@jit_owning
 def temper_real(plan, n, energies, ups, scratches):
     """What follows measurement n of `sparse.sample` and `dense.sample`: a round of swaps, and new temperatures.
 

@@ -17,7 +17,7 @@ from numba import prange, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from ising_mc.kernels._jit import jit, jit_inline, jit_parallel
+from ising_mc.kernels._jit import jit, jit_inline, jit_owning, jit_parallel
 from ising_mc.kernels.bernoulli import ZERO
 from ising_mc.kernels.clusters import note
 from ising_mc.kernels.transpose import transpose
@@ -36,7 +36,7 @@ MEMORY = np.uint64(6)
 MOMENTS = 2  # <M^2>, mean size
 
 
-@jit
+@jit_owning
 def to_rows(words, rows, classes):
     """Replicas in words (sites,) to a row of bytes each, (64, sites); above the spin the class of a site, if any."""
     block = np.empty(64, np.uint64)
@@ -54,7 +54,7 @@ def to_rows(words, rows, classes):
                     rows[lane, at + j] |= np.uint8(classes[at + j] << ONE)
 
 
-@jit
+@jit_owning
 def to_words(rows, words):
     """The way back."""
     block = np.empty(64, np.uint64)
