@@ -1,21 +1,21 @@
 """What the kernels could do on this processor, and what share they reach.
 
-For each kernel the operations that one attempt needs are counted from its source, in vector operations on whole
-registers, and the bytes that it must move.  What the processor could do is measured here, not looked up: 64-bit integer
-operations a ns, by a loop of the kind that dominates each kernel, and bytes a ns, from the first-level cache and from
-memory.
+For each kernel the 64-bit operations on words and the bytes that one attempt needs are counted from its source, line by
+line.  What the processor could do is measured here, not looked up: operations a ns, by a loop of the kind that dominates
+the kernels, and bytes a ns, from the first-level cache and from memory.
 """
 
 import statistics
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from contenders import TC, TC_3D
 from contests import lattice
 from numba import njit
-from studies import rate
+from studies import rate, started
 from vnni import TILE, TIMES, many_sums
 
 from ising_mc.kernels import bernoulli
@@ -25,20 +25,76 @@ from ising_mc.kernels.xoroshiro import next_bits
 LANES = 64
 ROUNDS = 7
 PLANES = bernoulli.ROUNDS + bernoulli.SHARED_ROUNDS / 4  # random words that an attempt of 64 lanes takes
-GENERATOR = 12  # operations of xoroshiro128++ for a word of random bits
-# What else an attempt does, by the source of the kernel; and what was tried, in copies of the package whose rates were
-# taken in turn.
-LIMITS = {
-    "square, L = 128, 64 replicas a word": "the comparison itself, neighbours' sums, the lanes left to settle.  Of the "
-    "twelve words that it took, four words a site now share five in eight: 1.1 to 1.2 times as fast; fewer without "
-    "sharing (10, 8, 6) gave 0.97, 0.83 and 0.72 times the rate (EPYC, Zen 4, 2026-11-26)",
-    "cubic, L = 32, 64 replicas a word": "sums of six neighbours bit by bit, three thresholds to compare each random bit "
-    "with; sharing gave 1.13 to 1.18 times the rate",
-    "fully connected, N = 1024, T = 0.5": "the decision: a local field, an exponential and a random number for each "
-    "attempt, flip or not, one site after the other",
-    "random 4-regular graph, N = 2^18, Gaussian J": "not memory: sums of real fields in 64 lanes, an exponential and 16 "
-    "random bits for each attempt",
-}
+GENERATOR = 9  # operations of xoroshiro128++ for a word of random bits, a rotation being one
+WORD = 8  # bytes
+DECISION = 18  # an exponential (20 operations of 32 bits, counted as halves), a comparison, 16 random bits
+SLOTS = 10  # operations a word of entering a slot and of taking the verdicts
+SLOT_WORDS = 14  # words to and from the cache for that, and for the shared bits
+
+
+def bits(classes: int) -> float:
+    """Operations a word of drawing random bits and comparing them with the thresholds of so many classes."""
+    return PLANES * (GENERATOR + 5 + 2 * (classes - 1)) + SLOTS
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """What an attempt needs; operations: on words of 64 bits; bytes: to and from `source`."""
+
+    name: str
+    text: str
+    operations: float
+    bytes: float
+    source: str = "cache"  # or "memory"
+    operation: str = "logic_operations"  # the ceiling that counts for its operations
+    settle: int = 10
+    limit: str = ""  # what else keeps it from the bound
+    help: str = ""  # what would make it faster
+
+
+WORKED = "[grid]\nreplicas = 64\ntemperatures = [{T}]\n[schedule]\nsweeps = 1\n"
+SQUARE = bits(2) + 23  # and: five loads become the number of unsatisfied bonds, that becomes classes; the flip
+SQUARE_BYTES = WORD * (17 + SLOT_WORDS + 8 + 3)  # two passes over bits, slots, neighbours and classes, flip
+CUBIC = bits(3) + 6 + 30 + 18
+CUBIC_BYTES = WORD * (19 + SLOT_WORDS + 18 + 10 + 3)  # and the six directions are written and read
+TRIED = (
+    "Of the twelve words that an attempt took, five in eight are shared by four sites now, and references are not "
+    "counted any more: 1.05 to 1.25 times as fast on the square, 1.13 to 1.18 on the cubic lattice; fewer words without sharing "
+    "(10, 8, 6) gave .97, .83, .72 and 1.02, .93, .81 times the rate (EPYC, Zen 4, 2026-11-26)"
+)
+
+
+def kernels() -> list[Kernel]:
+    """The kernels of which the needs are counted."""
+    rbm = '[model]\nkind = "boltzmann"\n[machine]\nkind = "restricted"\nvisible = 784\nhidden = 500\nscale = 0.05\n'
+    products = 2 * 784 * 500 / (784 + 500)
+    dense = f'[lattice]\nkind = "complete"\nsize = [1024]\n[couplings]\nkind = "gaussian"\n{WORKED.format(T=0.5)}'
+    dense += '[algorithm]\nkind = "heat_bath"\n'
+    flips = flip_share(dense)
+    sparse = (
+        f'[lattice]\nkind = "random_regular"\nsize = [262144]\ndegree = 4\n[couplings]\nkind = "gaussian"\n'
+        f'{WORKED.format(T=1.0)}[algorithm]\nkind = "metropolis"\n'
+    )
+    one = 'packing = "sites"\n'
+    return [
+        Kernel("square, L = 128, 64 replicas a word", lattice("square", 128, TC, "metropolis"), SQUARE / LANES,
+               SQUARE_BYTES / LANES, limit="lanes left to settle, short rows", help=TRIED),
+        Kernel("square, L = 2048, 64 sites a word", lattice("square", 2048, TC, "metropolis", 1, one), SQUARE / LANES,
+               SQUARE_BYTES / LANES, limit="the same", help="the same"),
+        Kernel("cubic, L = 32, 64 replicas a word", lattice("cubic", 32, TC_3D, "metropolis"), CUBIC / LANES,
+               CUBIC_BYTES / LANES, limit="lanes left to settle, neighbours by way of the scratch array",
+               help="neighbours read where they are needed, on lattices whose rows are long"),
+        Kernel("RBM 784 x 500, block Gibbs", rbm + WORKED.format(T=1.0), products, 2 * 4 * products / LANES,
+               operation="table_products", limit="tables are filled anew for each tile of 64 chains; the logistic function",
+               help="longer tiles; 8-bit products (VNNI) were measured and are slower (vnni.py)"),
+        Kernel("fully connected, N = 1024, T = 0.5", dense, DECISION + 1024 * flips, 1024 * flips * WORD, settle=100,
+               limit=f"{flips:.3f} flips an attempt change 1024 fields each; the decision itself: an exponential and a random "
+               "number for each attempt, flip or not, one site after the other",
+               help="skipping sites that cannot flip, by a bound on the random numbers (as `recall` skips stable units)"),
+        Kernel("random 4-regular graph, N = 2^18, Gaussian J", sparse, DECISION + 4, (4 * (8 + 8) + 8) / LANES, "memory",
+               limit="one site after the other, each of which waits for its decision before the next is begun",
+               help="field sums of bit planes instead of numbers, for couplings of few bits"),
+    ]  # fmt: skip
 
 
 @njit
@@ -99,52 +155,24 @@ def ceilings() -> dict[str, float]:
 
 def study(quick: bool) -> Any:
     """Kernels, what bounds them, and what share of that they reach."""
-    found = ceilings()
-    rows = []
-
-    def add(name: str, text: str, bound: str, most: float, **options: Any) -> None:
-        reached = rate(text, **options)["rate"]
-        limit = LIMITS.get(name, "")
-        rows.append(
-            {"name": name, "rate": reached, "bound": bound, "most": most, "share": reached / most, "limit": limit}
-        )
-
-    random = found["random_words"] * LANES / PLANES  # attempts/ns if nothing but their random bits were drawn
-    text = f"{PLANES:.0f} random words an attempt of 64 lanes"
-    add("square, L = 128, 64 replicas a word", lattice("square", 128, TC, "metropolis"), text, random)
-    add(
-        "square, L = 2048, 64 sites a word",
-        lattice("square", 2048, TC, "metropolis", 1, 'packing = "sites"\n'),
-        text,
-        random,
-    )
-    add("cubic, L = 32, 64 replicas a word", lattice("cubic", 32, TC_3D, "metropolis"), text, random)
-    worked = "[grid]\nreplicas = 64\ntemperatures = [{T}]\n[schedule]\nsweeps = 1\n"
-    rbm = '[model]\nkind = "boltzmann"\n[machine]\nkind = "restricted"\nvisible = 784\nhidden = 500\nscale = 0.05\n'
-    products = 2 * 784 * 500 / (784 + 500)
-    add("RBM 784 x 500, block Gibbs", rbm + worked.format(T=1.0), f"{products:.0f} products a unit by tables",
-        found["table_products"] / products)  # fmt: skip
-    dense = f'[lattice]\nkind = "complete"\nsize = [1024]\n[couplings]\nkind = "gaussian"\n{worked.format(T=0.5)}'
-    flips = flip_share(dense)
-    moved = 1024 * flips * 8  # each flip reads and writes 1024 fields of 4 bytes, of one replica
-    add("fully connected, N = 1024, T = 0.5", dense + '[algorithm]\nkind = "heat_bath"\n',
-        f"{flips:.3f} flips an attempt, each 8 bytes for all 1024 fields, from the cache", found["cache_bytes"] / moved,
-        settle=100)  # fmt: skip
-    sparse = (
-        f'[lattice]\nkind = "random_regular"\nsize = [262144]\ndegree = 4\n[couplings]\nkind = "gaussian"\n'
-        f'{worked.format(T=1.0)}[algorithm]\nkind = "metropolis"\n'
-    )
-    per_site = (4 * (8 + 8) + 8) / LANES  # four neighbours: a word of spins and a bond each, and the own word
-    add("random 4-regular graph, N = 2^18, Gaussian J", sparse, f"{per_site:.2f} bytes an attempt from memory",
-        found["memory_bytes"] / per_site)  # fmt: skip
-    return {"ceilings": found, "rows": rows}
+    found, rows = ceilings(), []
+    for own in kernels():
+        reached = rate(own.text, settle=own.settle)["rate"]
+        bounds = {
+            "operations": found[own.operation] / own.operations,
+            f"bytes from {own.source}": found[f"{own.source}_bytes"] / own.bytes,
+        }
+        bound, most = min(bounds.items(), key=lambda item: item[1])
+        rows.append({
+            "name": own.name, "rate": reached, "operations": own.operations, "bytes": own.bytes, "source": own.source,
+            "bound": bound, "most": most, "share": reached / most, "limit": own.limit, "help": own.help,
+        })  # fmt: skip
+    return {"ceilings": found, "rows": rows, "bits": found["random_words"] * LANES / PLANES}
 
 
 def flip_share(text: str) -> float:
     """Flips an attempt of a fully connected system in equilibrium."""
-    from studies import started
-
-    _, sampler = started(text + '[algorithm]\nkind = "heat_bath"\n', settle=200)
+    _, sampler = started(text, settle=200)
     before = sampler.get_spins()
     sampler.sweep(1)
     return float(np.bitwise_count(before ^ sampler.get_spins()).sum() / (LANES * len(before)))

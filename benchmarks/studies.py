@@ -12,6 +12,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -125,6 +126,9 @@ def growth(quick: bool) -> Any:
     study("Sherrington-Kirkpatrick, T = 0.5, one sweep", "N", (128, 512, 2048) if quick else (128, 256, 512, 1024, 2048, 4096),
           lambda N: f'[lattice]\nkind = "complete"\nsize = [{N}]\n[couplings]\nkind = "gaussian"\n{worked.format(T=0.5)}'
           '[algorithm]\nkind = "heat_bath"\n', settle=50)  # fmt: skip
+    study("temperatures of parallel tempering, 4 replicas, cubic +-J, L = 8", "temperatures", (2, 4, 8, 16),
+          lambda n: f'[lattice]\nkind = "cubic"\nsize = [8]\n[couplings]\nkind = "pm_j"\n[grid]\nreplicas = 4\n'
+          f'temperatures = {{start = 1.0, stop = 2.0, num = {n}}}\n[schedule]\nsweeps = 1\n[tempering]\nevery = 1\n')  # fmt: skip
     study("sites of a random 4-regular graph, Gaussian J", "N", (1024, 16384) if quick else (1024, 4096, 16384, 65536, 262144),
           lambda N: f'[lattice]\nkind = "random_regular"\nsize = [{N}]\ndegree = 4\n[couplings]\nkind = "gaussian"\n'
           f'{worked.format(T=1.0)}[algorithm]\nkind = "metropolis"\n')  # fmt: skip
@@ -135,12 +139,13 @@ def growth(quick: bool) -> Any:
 
 
 def patterns(quick: bool) -> Any:
-    """Hopfield recalls over N and P."""
+    """Hopfield recalls over N and P, with the exponents of the cost of an update."""
     from contenders import recall
 
+    sizes, loads = ((1024,), (51, 102)) if quick else ((256, 512, 1024, 2048, 4096), (13, 26, 51, 102))
     rows = []
-    for N, load in ((1024, 0.05), (1024, 0.1), *(() if quick else ((256, 0.1), (4096, 0.05), (4096, 0.1)))):
-        own, steps = recall(N, round(load * N)), 1
+    for N, P in dict.fromkeys([(1024, P) for P in loads] + [(N, N // 10) for N in sizes]):
+        own, steps = recall(N, P), 1
         own.work(1)
         rates = []
         while len(rates) < 3:
@@ -151,8 +156,9 @@ def patterns(quick: bool) -> Any:
                 steps *= 2
                 continue
             rates.append(done / took / 1e9)
-        rows.append({"N": N, "P": round(load * N), "rate": statistics.median(rates)})
-    return rows
+        rows.append({"N": N, "P": P, "rate": statistics.median(rates), "ns": 1 / statistics.median(rates)})
+    grown = {"P": [row for row in rows if row["N"] == 1024], "N": [row for row in rows if row["P"] == row["N"] // 10]}
+    return {"rows": rows, "exponents": {x: exponent(own, x, "ns") for x, own in grown.items() if len(own) > 1}}
 
 
 def measuring(quick: bool) -> Any:
@@ -230,30 +236,39 @@ def whole_command(quick: bool) -> Any:
 # --- what a second of work is worth ---------------------------------------------------------------------------------
 
 
-def _series_of(make: Callable[[int], Any], seconds: float) -> tuple[Any, Any, float]:
-    """Series of energy and m^2 a site, (replica, record), in about so many seconds, and the seconds they took."""
-    energies, squares = make(20)
+@dataclass(frozen=True)
+class Record:
+    """Series of energy and m^2 a site, (replica, record) each; variances: of single states, if records are averages."""
+
+    energies: Any
+    squares: Any
+    variances: tuple[float, float] | None = None
+
+
+def _record(make: Callable[[int], Record], seconds: float) -> tuple[Record, float]:
+    """Series of about so many seconds, and the seconds they took."""
+    make(20)
     began = time.perf_counter()
     make(20)
     pace = (time.perf_counter() - began) / 20
     count = int(np.clip(seconds / pace, 40, 200_000))
     began = time.perf_counter()
-    energies, squares = make(count)
-    return energies, squares, time.perf_counter() - began
+    found = make(count)
+    return found, time.perf_counter() - began
 
 
-def _own_series(L: int, update: str) -> Callable[[int], Any]:
+def _own_series(L: int, update: str) -> Callable[[int], Record]:
     unit, sampler = started(lattice("square", L, TC, update), start="up", settle=int(5 * L**2.2) if "b" in update or
                             update == "metropolis" else 100)  # fmt: skip
 
-    def make(count: int) -> Any:
+    def make(count: int) -> Record:
         series = unit.wanted(sampler.record(count, 1))
-        return series["energy"] / L**2, (series["magnetization"] / L**2) ** 2
+        return Record(series["energy"] / L**2, (series["magnetization"] / L**2) ** 2)
 
     return make
 
 
-def _mcising_series(L: int, update: str) -> Callable[[int], Any]:
+def _mcising_series(L: int, update: str) -> Callable[[int], Record]:
     import mcising
 
     config = mcising.SimulationConfig(
@@ -266,36 +281,58 @@ def _mcising_series(L: int, update: str) -> Callable[[int], Any]:
     other.sweep(int(5 * L**2.2) if update == "metropolis" else 200, temperature=TC)
     every = {"metropolis": 5, "wolff": 10}.get(update, 1)  # a call costs some microseconds, so not each sweep
 
-    def make(count: int) -> Any:
+    def make(count: int) -> Record:
         found = [other.sweep(every, temperature=TC) for _ in range(count)]
         energies, m = (np.array([[own[name] for own in found]]) for name in ("energy", "magnetization"))
-        return energies, m**2
+        return Record(energies, m**2)
 
     return make
 
 
-def _checkerboard_series(L: int) -> Callable[[int], Any]:
+def _peapods_series(L: int, update: str) -> Callable[[int], Record]:
+    """It tells averages over what it has just done: here over ten sweeps."""
+    import peapods
+
+    other = peapods.Ising((L, L), "ferro", np.array([TC]), n_replicas=1)
+    options = {} if update == "metropolis" else {"cluster_update_interval": 1, "cluster_mode": update}
+    other.sample(int(5 * L**2.2) if update == "metropolis" else 1000, warmup_ratio=0.0, sequential=True, **options)
+
+    def make(count: int) -> Record:
+        found = [other.sample(10, warmup_ratio=0.0, sequential=True, **options) for _ in range(count)]
+        e, e2, m2, m4 = (np.array([[own[k][0] for own in found]]) for k in ("energies", "energies2", "mags2", "mags4"))
+        return Record(-e, m2, (float(e2.mean() - e.mean() ** 2), float(m4.mean() - m2.mean() ** 2)))
+
+    return make
+
+
+def _checkerboard_series(L: int) -> Callable[[int], Record]:
     import contenders
 
     own = contenders.checkerboard(L, TC)
     own.work(int(5 * L**2.2))
 
-    def make(count: int) -> Any:
+    def make(count: int) -> Record:
         e, m2 = [], []
         for _ in range(count):
             own.work(5)
             e.append(contenders.energy_of(own.spins))
             m2.append(float(own.spins.mean()) ** 2)
-        return np.array([e]), np.array([m2])
+        return Record(np.array([e]), np.array([m2]))
 
     return make
 
 
-def _makers(L: int) -> Iterator[tuple[str, Callable[[], Callable[[int], Any]]]]:
+def _makers(L: int) -> Iterator[tuple[str, Callable[[], Callable[[int], Record]]]]:
     for update in ("metropolis", "heat_bath", "swendsen_wang", "wolff"):
         yield f"ising-mc, {update}", lambda update=update: _own_series(L, update)  # type: ignore[misc]
     for update in ("metropolis", "swendsen_wang", "wolff"):
         yield f"mcising, {update}", lambda update=update: _mcising_series(L, update)  # type: ignore[misc]
+    for update, name in (
+        ("metropolis", "metropolis"),
+        ("sw", "metropolis and swendsen_wang"),
+        ("wolff", "metropolis and wolff"),
+    ):
+        yield f"peapods, {name}", lambda update=update: _peapods_series(L, update)  # type: ignore[misc]
     yield "numba, 30 lines", lambda: _checkerboard_series(L)
 
 
@@ -307,13 +344,14 @@ def effective_samples(quick: bool) -> Any:
         for name, maker in _makers(L):
             row: Row = {"L": L, "name": name}
             try:
-                energies, squares, took = _series_of(maker(), budget)
+                record, took = _record(maker(), budget)
             except ModuleNotFoundError as error:
                 rows.append({**row, "trouble": f"not installed: {error.name}"})
                 continue
-            e, m2 = means.mean(energies), means.mean(squares)
-            for key, own in (("e", e), ("m2", m2)):
-                row[f"{key}_per_s"] = energies.size / (2 * own.tau_int * took) if own.reliable else math.nan
+            e, m2 = means.mean(record.energies), means.mean(record.squares)
+            variances = record.variances or (float(np.var(record.energies)), float(np.var(record.squares)))
+            for key, own, variance in (("e", e, variances[0]), ("m2", m2, variances[1])):
+                row[f"{key}_per_s"] = variance / (own.error**2 * took) if own.reliable else math.nan
             row |= {"value": e.value, "error": e.error, "exact": e0, "seconds_to_1e-4": took * (e.error / 1e-4) ** 2}
             if not e.reliable:
                 row["trouble"] = "the series is too short to tell"

@@ -14,6 +14,8 @@ import report
 import run
 from harness import Contender, Contest
 
+NO_ROOFLINE: dict[str, Any] = {"ceilings": {}, "rows": [], "bits": 1.0}
+
 
 def known() -> dict[str, Any]:
     def result(name: str, rates: list[float], value: float, trouble: str = "") -> dict[str, Any]:
@@ -48,8 +50,8 @@ def known() -> dict[str, Any]:
 
 def test_report(tmp_path: Path) -> None:
     text = report.text(known(), tmp_path)
-    assert "| 2D Metropolis over mcising | 100 | 102 (100 - 105) |" in text
-    assert "| error of e a second at L = 64, Tc, over the best rival | 50 | 75 |" in text
+    assert "| 2D Metropolis over mcising | 100 | 102 (100 - 105) |  |" in text
+    assert "| error of e a second at L = 64, Tc, over the best rival | 50 | 75 |  |" in text
     assert "| mcising | 0.2 | 102 (100 - 105) | -1.51 +- 0.01 |" in text
     assert "| broken | 0.5 |  | -3 +- 0.01 | wrong: e = -3 is 150 standard errors from -1.5 |" in text
     assert "| absent | - |  |  | not installed: absent |" in text
@@ -61,6 +63,26 @@ def test_report(tmp_path: Path) -> None:
         assert (tmp_path / name).stat().st_size > 1000
 
 
+def test_missed_aims_say_why(tmp_path: Path) -> None:
+    told = known()
+    told["contests"]["metropolis_2d_128"]["results"][0]["rates"] = [10.0, 11.0]
+    told["studies"]["effective_samples"][0] |= {"name": "ising-mc, metropolis", "seconds_to_1e-4": 10.0}
+    told["studies"]["roofline"] = NO_ROOFLINE | {
+        "rows": [
+            {"name": "square, L = 128, 64 replicas a word", "rate": 10.0, "operations": 2.0, "bytes": 4.0, "share": 0.5,
+             "source": "cache", "bound": "operations", "most": 20.0, "limit": "much", "help": "little"}
+        ]
+    }  # fmt: skip
+    text = report.text(told, tmp_path)
+    reason = (
+        "the kernel is at 50% of what its operations allow on this processor (10 of 20 attempts/ns a core, "
+        "see the roofline)"
+    )
+    assert f"| 2D Metropolis over mcising | 100 | 52 (50 - 55) | {reason} |" in text
+    reason = "the best rival is mcising, wolff, not a local update; ours that is best is ising-mc, metropolis"
+    assert f"| error of e a second at L = 64, Tc, over the best rival | 50 | 15 | {reason} |" in text
+
+
 def test_parts_that_are_done_are_not_done_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[str] = []
 
@@ -68,12 +90,12 @@ def test_parts_that_are_done_are_not_done_again(tmp_path: Path, monkeypatch: pyt
         calls.append(f"study {quick}")
         if len(calls) == 1:
             raise RuntimeError("at first")
-        return []
+        return {"rows": [], "exponents": {}}
 
     nobody = Contest("nobody", "Nobody", (Contender("ours", "no_such_module:f"),))
     monkeypatch.setattr(run.contests, "QUICK", (nobody,))
     monkeypatch.setattr(run.studies, "STUDIES", {"patterns": study})
-    monkeypatch.setattr(run.roofline, "study", lambda quick: calls.append("roofline") or {"ceilings": {}, "rows": []})
+    monkeypatch.setattr(run.roofline, "study", lambda quick: calls.append("roofline") or NO_ROOFLINE)
     state, output = tmp_path / "state.json", tmp_path / "out" / "REPORT.md"
 
     def command(*more: str) -> str:
