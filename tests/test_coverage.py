@@ -138,7 +138,7 @@ def test_stripe_states_are_seen() -> None:
     lattice = Square(32, 32)
     energy, magnetization = lanes(lattice, 0.7, 64, 2000, 400)
     mean = abs(magnetization).mean(axis=1) / lattice.n_sites
-    striped = mean < 0.8
+    striped = mean < 0.99  # also those whose stripe vanished meanwhile
     assert 3 < striped[1::2].sum() < 29
     assert not striped[0::2].any()
     assert analysed(energy, magnetization, lattice.n_sites, 0.7, True).equilibrated == NO

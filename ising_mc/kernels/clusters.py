@@ -292,7 +292,7 @@ def note(spins, graph, energetics, energy, ups, work, counts):
 # --- sweeps -------------------------------------------------------------------------------------------------------
 
 
-@jit
+@jit_owning
 def sample(
     spins, graph, thresholds, energetics, scratches, opened, coins, works, groups, waves, every, energies, ups, moments,
     watch, counts,

@@ -183,7 +183,7 @@ def sweep(spins, steps, fields, work, energy, heat_bath, used):
             follow(fields, steps, flips, counts, start)
 
 
-@jit
+@jit_owning
 def sample(spins, steps, fields, work, cost, heat_bath, used, every, energy, energies, ups, watch, observed, ladder):
     """Every `every` sweeps note the energy and the number of up spins of each replica.
 
