@@ -8,6 +8,7 @@ from ising_mc import exact
 WORKED = "[grid]\nreplicas = {replicas}\ntemperatures = [{T}]\n[schedule]\nsweeps = 1\n"
 WARM = 2.8
 CHECKED = 16  # side of the lattices whose energies are checked
+SMALL = f"{CHECKED} x {CHECKED} sites, Tc"
 LADDER = [0.9 + 0.1 * k for k in range(16)]
 CHECK_LADDER = [TC, 2.4, 2.6, 2.9]
 N_DENSE, T_DENSE = 1024, 0.5
@@ -21,8 +22,8 @@ def lattice(kind: str, L: int, T: float, update: str, replicas: int = 64, more: 
     )
 
 
-def ours(text: str, check: str = "", exact: float | None = None, **options: object) -> Contender:
-    return Contender("ising-mc", "contenders:engine", {"text": text, "check_text": check, **options}, exact)
+def ours(text: str, check: str = "", exact: float | None = None, system: str = "", **options: object) -> Contender:
+    return Contender("ising-mc", "contenders:engine", {"text": text, "check_text": check, **options}, exact, system)
 
 
 def metropolis_2d(L: int, T: float = TC) -> Contest:
@@ -31,7 +32,12 @@ def metropolis_2d(L: int, T: float = TC) -> Contest:
     check = lattice("square", CHECKED, T, "metropolis")
     if packing:  # the smallest lattice of that kind, warm enough to forget soon where it started
         check = lattice("square", 128, WARM, "metropolis", 1, packing)
-    own = ours(text, check, exact=float(exact.kaufman(WARM, 128).energy) if packing else None)
+    own = ours(
+        text,
+        check,
+        exact=float(exact.kaufman(WARM, 128).energy) if packing else None,
+        system=f"128 x 128 sites, T = {WARM:g}" if packing else "",
+    )
     peers = {"L": L, "T": T, "check_size": CHECKED}
     return Contest(
         f"metropolis_2d_{L}", f"Metropolis, square lattice, L = {L}, Tc",
@@ -45,7 +51,7 @@ def metropolis_2d(L: int, T: float = TC) -> Contest:
             Contender("numba, 30 lines", "contenders:checkerboard", peers),
             Contender("NumPy", "contenders:numpy_checkerboard", peers),
         ),
-        exact=float(exact.kaufman(T, CHECKED).energy),
+        exact=float(exact.kaufman(T, CHECKED).energy), system=SMALL,
     )  # fmt: skip
 
 
@@ -61,6 +67,7 @@ def metropolis_3d(L: int) -> Contest:
             Contender("dwave-samplers", "contenders:dwave", peers),
             Contender("openjij", "contenders:openjij", peers),
         ),
+        system=f"{side} x {side} x {side} sites, Tc",
     )  # fmt: skip
 
 
@@ -73,7 +80,7 @@ def clusters(update: str, L: int) -> Contest:
             ours(lattice("square", L, TC, update), lattice("square", CHECKED, TC, update), **own),
             Contender("mcising", "contenders:mcising", peer),
         ),
-        unit="sites/ns", exact=float(exact.kaufman(TC, CHECKED).energy),
+        unit="sites/ns", exact=float(exact.kaufman(TC, CHECKED).energy), system=SMALL,
     )  # fmt: skip
 
 
@@ -90,7 +97,7 @@ def tempering(L: int) -> Contest:
             ours(text, check, check_at=TC),
             Contender("peapods", "contenders:peapods_tempering", peer),
         ),
-        exact=float(exact.kaufman(TC, CHECKED).energy),
+        exact=float(exact.kaufman(TC, CHECKED).energy), system=f"ferromagnet, {SMALL}, of a ladder of four",
     )  # fmt: skip
 
 
@@ -118,6 +125,7 @@ def dense() -> Contest:
             ours(text, check, settle=100),
             Contender("openjij", "contenders:openjij_dense", {"text": text, "check_text": check}),
         ),
+        system=f"N = {N_CHECKED}, T = {T_CHECKED:g}",
     )  # fmt: skip
 
 

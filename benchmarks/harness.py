@@ -5,7 +5,8 @@ returns an object with
 
     work(steps) -> amount of work done in so many steps (attempts, units, epochs: what the contest counts), or that
                    and its seconds, where the contender knows better than the clock around it
-    check() -> (value, error) of what the contest checks, from a longer run; (nan, nan) where it cannot tell
+    check() -> (value, error) of what the contest checks, from a longer run; (nan, nan) where it cannot tell, and
+                   then does not count
 
 It lives in a process of its own, which waits while others work: what cannot be imported, crashes or hangs costs its
 row only.  Nobody works while another is timed.  Rates of all contenders are taken round by round, so that a drift of
@@ -32,7 +33,7 @@ from typing import Any
 SECONDS = 0.5  # of one measurement
 ROUNDS = 7
 PATIENCE = 240.0  # seconds after which a contender that does not answer hangs
-TELLS = 0.05  # an error beyond this share of the value does not tell whether it is right
+TELLS = 0.02  # an error beyond this share of the value does not tell whether it is right
 AGREES = 5.0  # standard errors; Gaussian errors exceed them once in 2e6
 ONE_THREAD = {
     name: "1"
@@ -47,7 +48,8 @@ class Contender:
     name: str
     make: str
     options: dict[str, Any] = field(default_factory=dict)
-    exact: float | None = None  # where it is checked on another system than the others
+    exact: float | None = None  # where it is checked on another system than the others,
+    system: str = ""  # which is this one
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ class Contest:
     """What is done, by whom (ours first), in which unit, and what must come out.
 
     exact: of what is checked; None where nobody knows it, so that all are held against the first.  threads: that each
-    contender may use.
+    contender may use.  system: of which the value is checked, where that is not the one that is timed.
     """
 
     key: str
@@ -66,6 +68,7 @@ class Contest:
     checks: str = "e"
     exact: float | None = None
     threads: int = 1
+    system: str = ""
 
 
 @dataclass
@@ -77,6 +80,8 @@ class Result:
     value: float = math.nan
     error: float = math.nan
     trouble: str = ""  # why it does not count; empty where it does
+    aim: float | None = None  # what the value had to be, where that is known
+    system: str = ""  # of which
 
 
 class Worker:
@@ -180,16 +185,22 @@ def judge(contest: Contest, results: Sequence[Result]) -> None:
 
     A value is held against the exact one, or else against that of the first contender, whose error counts too.
     """
-    first, exact = results[0], {own.name: own.exact for own in contest.contenders}
+    first, contenders = results[0], {own.name: own for own in contest.contenders}
     for own in results:
-        if own.trouble or math.isnan(own.value):
+        contender = contenders.get(own.name, Contender(own.name, ""))
+        own.aim = contest.exact if contender.exact is None else contender.exact
+        own.system = contender.system or contest.system
+        if own.trouble:
+            continue
+        if math.isnan(own.value):
+            own.trouble = "unchecked"
             continue
         if not own.error <= TELLS * abs(own.value):
             own.trouble = f"not told: {contest.checks} = {own.value:.6g} +- {own.error:.2g}"
             continue
-        if (known := exact.get(own.name) or contest.exact) is not None:
-            aim, error = known, own.error
-        elif own is first or first.trouble or math.isnan(first.value):
+        if own.aim is not None:
+            aim, error = own.aim, own.error
+        elif own is first or first.trouble:
             continue
         else:
             aim, error = first.value, math.hypot(own.error, first.error)

@@ -15,6 +15,12 @@ AIMS = (  # name, contest, rival, what is asked, the kernel in the roofline
 BOTH_CORES, ERROR_PER_SECOND, WHOLE = 50.0, 50.0, 0.8
 
 
+def days(dates: dict[str, str]) -> str:
+    """The first day, and the last one where that is another."""
+    found = sorted(set(dates.values()))
+    return " to ".join(dict.fromkeys((found[0], found[-1]))) if found else "no date"
+
+
 def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
     lines = [f"| {' | '.join(headings)} |", "|" + "---|" * len(headings)]
     return [*lines, *(f"| {' | '.join(row)} |" for row in rows), ""]
@@ -30,13 +36,14 @@ def text(known: dict[str, Any], folder: Path) -> str:
     lines = [
         "# How fast, how right, against whom",
         "",
-        f"{known['date']}, {facts['cpu']}, {facts['cores']} cores ({facts['flags']}), Python {facts['python']}; "
+        f"{days(known['dates'])}, {facts['cpu']}, {facts['cores']} cores ({facts['flags']}), Python {facts['python']}; "
         + ", ".join(f"{name} {version}" for name, version in facts["versions"].items() if version != "unknown"),
         "",
         f"Made by `python benchmarks/run.py{' --quick' if known['mode'] == 'quick' else ''}` in "
         f"{sum(known['seconds'].values()) / 60:.0f} minutes. Rates are medians over rounds in which all take turns, one "
         "thread each unless said otherwise; a ratio is taken in each round. Work counts only where what came out agrees "
-        "with the exact value, or else with ours, within five standard errors.",
+        "with the exact value, or else with ours, within five standard errors; it is checked on the system that is named, "
+        "in runs of their own.",
         "",
     ]
     lines += aims(known) + contests(known["contests"])
@@ -67,17 +74,17 @@ def contests(found: dict[str, Any]) -> list[str]:
             continue
         results, unit = results_of(contest), contest["unit"]
         scale, unit = (1e9, unit.replace("/ns", "/s")) if unit == "epochs/ns" else (1.0, unit)
-        exact = "" if contest["exact"] is None else f"; exact {contest['exact']:.6f}"
         lines += [f"### {contest['title']}", ""]
         rows = []
         for own in results:
             rate = number(scale * statistics.median(own.rates)) if own.rates else "-"
             over = ratios(results, own.name) if own is not results[0] else []
-            value = (
-                ("" if own.trouble else "unchecked") if math.isnan(own.value) else f"{own.value:.6g} +- {own.error:.1g}"
+            value = "" if math.isnan(own.value) else f"{own.value:.6g} +- {own.error:.1g}"
+            aim = (
+                "as ours" if own.aim is None and own is not results[0] else "" if own.aim is None else f"{own.aim:.6f}"
             )
-            rows.append((own.name, rate, middle_and_spread(over) if over else "", value, own.trouble))
-        lines += table(("", unit, "ours over it", f"{contest['checks']}{exact}", ""), rows)
+            rows.append((own.name, rate, middle_and_spread(over) if over else "", value, aim, own.system, own.trouble))
+        lines += table(("", unit, "ours over it", contest["checks"], "exact", "of", ""), rows)
     return lines
 
 
@@ -95,6 +102,14 @@ def aims(known: dict[str, Any]) -> list[str]:
         over = ratios(results, rival) if results else []
         if over:
             row(name, aim, statistics.median(over), middle_and_spread(over), _reached(roof, kernel))
+        elif results:
+            row(
+                name,
+                aim,
+                0.0,
+                "not measured",
+                "; ".join(f"{own.name}: {own.trouble}" for own in results if own.trouble),
+            )
     if "rows" in studies.get("sizes", {}):
         best = max(
             (own for own in studies["sizes"]["rows"] if own["kind"] == "square" and own["packing"] == "replicas"),
@@ -121,12 +136,12 @@ def aims(known: dict[str, Any]) -> list[str]:
             row(name, ERROR_PER_SECOND, ratio, number(ratio), reason)
     whole = studies.get("whole_command", {})
     for own in whole.get("rows", []):
-        share, sampling = own["whole"] / whole["kernel"], own["sampling"] / whole["kernel"]
+        share, sampling, (low, high) = own["share"], own["sampling_share"], own["range"]
         name = f"whole command over kernel, {own['sweeps']} sweeps, measured every {own['every']}"
         reason = (
             f"sampling, measuring and saving reach {sampling:.0%}; what follows is statistics and the compressed file"
         )
-        row(name, WHOLE, share, f"{share:.0%}", reason, ".0%")
+        row(name, WHOLE, share, f"{share:.0%} ({low:.0%} - {high:.0%})", reason, ".0%")
     return ["## Aims", "", *table(("", "aim", "seen", "why it was missed"), rows)] if rows else []
 
 
@@ -160,7 +175,11 @@ def sizes(found: dict[str, Any]) -> list[str]:
         "times",
         "bytes a spin",
     )
-    return ["## Rates over the size", "", *table(headings, rows)]
+    about = (
+        "Where a word holds 64 sites, the threads share one lattice and meet after each colour: that pays for large "
+        "lattices only (`threads` does not do it below 2^15 words of it, unless asked to as here)."
+    )
+    return ["## Rates over the size", "", *table(headings, rows), about, ""]
 
 
 def growth(found: list[dict[str, Any]]) -> list[str]:
@@ -192,14 +211,14 @@ def measuring(found: list[dict[str, Any]]) -> list[str]:
 def whole_command(found: dict[str, Any]) -> list[str]:
     kernel = found["kernel"]
     rows = [
-        (str(row["sweeps"]), str(row["every"]), f"{number(row['sampling'])} ({row['sampling'] / kernel:.0%})",
-         f"{number(row['whole'])} ({row['whole'] / kernel:.0%})", f"{row['bytes'] / 1e6:.0f}")
+        (str(row["sweeps"]), str(row["every"]), f"{number(row['sampling'])} ({row['sampling_share']:.0%})",
+         f"{number(row['whole'])} ({row['share']:.0%})", f"{row['bytes'] / 1e6:.0f}")
         for row in found["rows"]
     ]  # fmt: skip
     headings = ("sweeps", "measured every", "sampling and saving", "from the shell to the end", "result file, MB")
     return [
         "## The whole command", "",
-        f"33 temperatures x 64 replicas of L = 64, {found['threads']} threads; the kernel alone: {number(kernel)} attempts/ns.",
+        f"33 temperatures x 64 replicas of L = 64, {found['threads']} threads; the kernel alone, just before each: {number(kernel)} attempts/ns.",
         "", *table(headings, rows),
         f"A run of one sweep takes {found['warm']:.2f} s from the shell to the end, {found['cold']:.1f} s with an empty cache.",
         "",
@@ -213,16 +232,21 @@ def effective_samples(found: list[dict[str, Any]]) -> list[str]:
             rows.append((str(row["L"]), row["name"], "", "", "", row["trouble"]))
             continue
         rows.append(
-            (str(row["L"]), row["name"], number(row["e_per_s"]), number(row["m2_per_s"]), number(row["seconds_to_1e-4"]),
+            (str(row["L"]), row["name"], number(row["e_per_s"]), number(row["m2_per_s"]), _seconds(row),
              row.get("trouble", ""))
         )  # fmt: skip
     headings = ("L", "", "samples of e a second", "of m^2", "seconds to an error of 1e-4 of e", "")
     return ["## Independent samples at Tc of the square lattice, one thread", "", *table(headings, rows)]
 
 
+def _seconds(row: dict[str, Any]) -> str:
+    low, high = row["range"]
+    return f"{number(row['seconds_to_1e-4'])} ({number(low)} - {number(high)})"
+
+
 def ground_states(found: dict[str, Any]) -> list[str]:
     rows = [
-        (row["name"], str(row["sweeps"]), f"{row['share']:.3f}", number(row["seconds"]))
+        (row["name"], str(row["sweeps"]), f"{row['share']:.3f} +- {row['spread']:.1g}", number(row["seconds"]))
         for row in found["rows"]
     ]  # fmt: skip
     headings = ("", "sweeps a read", "reads that end there", "seconds to 99 %")
@@ -244,15 +268,16 @@ def learning(found: dict[str, Any]) -> list[str]:
 
 def coverage(found: dict[str, Any]) -> list[str]:
     rows = [
-        (row["name"], f"{row['told']} of {found['runs']}", *(f"{row['levels'][level]:.1%}" for level in ("0.6827", "0.95")))
+        (row["name"], f"{row['told']} of {found['runs']}",
+         *(f"{row['levels'][level]:.1%} ({row['z'][level]:+.1f})" for level in ("0.6827", "0.95")),
+         "yes" if all(abs(z) < 4 for z in row["z"].values()) else "NO")
         for row in found["rows"]
     ]  # fmt: skip
-    spread = 100 * math.sqrt(0.05 * 0.95 / found["runs"])
     about = (
         f"L = {found['L']} at Tc, {found['replicas']} replicas x {found['records']} sweeps a run, {found['runs']} runs; "
-        f"one standard error of the 95 % column is {spread:.1f} %."
+        "in brackets by how many standard errors that is off. Errors are right if all are below 4."
     )
-    headings = ("", "runs that told an error", "68.27 % intervals that hold the truth", "95 % intervals")
+    headings = ("", "runs that told an error", "68.27 % intervals that hold the truth", "95 % intervals", "right")
     return ["## Coverage of error bars", "", about, "", *table(headings, rows)]
 
 
@@ -261,7 +286,7 @@ def roofline(found: dict[str, Any]) -> list[str]:
     names = {
         "random_words": "words of xoroshiro128++ a ns", "generator_operations": "64-bit operations of that a ns",
         "logic_operations": "logic on words in the first-level cache, operations a ns",
-        "cache_bytes": "bytes a ns, first-level cache", "memory_bytes": "bytes a ns, memory",
+        "cache_bytes": "bytes a ns, first-level cache", "second_bytes": "bytes a ns, second-level cache", "memory_bytes": "bytes a ns, memory",
         "table_products": "products of a bit and a weight by tables a ns",
     }  # fmt: skip
     rows = [
@@ -360,7 +385,7 @@ def draw_effective(known: dict[str, Any], folder: Path) -> list[str]:
     rows = known["studies"].get("effective_samples")
     if not isinstance(rows, list):
         return []
-    figure, axes = _figure()
+    figure, axes = _figure(8.5)
     for name in dict.fromkeys(row["name"] for row in rows):
         own = [row for row in rows if row["name"] == name and "trouble" not in row and not math.isnan(row["m2_per_s"])]
         style = "o-" if name.startswith("ising-mc") else "s--"
@@ -369,7 +394,7 @@ def draw_effective(known: dict[str, Any], folder: Path) -> list[str]:
         xscale="log", yscale="log", xlabel="L", ylabel="independent samples of m² a second", title="Tc, one thread"
     )
     axes.set_xscale("log", base=2)
-    axes.legend(fontsize=7)
+    axes.legend(fontsize=7, loc="center left", bbox_to_anchor=(1.0, 0.5))
     return _saved(figure, folder, "effective.png", "Independent samples of m^2 a second over L")
 
 
@@ -379,13 +404,15 @@ def draw_learning(known: dict[str, Any], folder: Path) -> list[str]:
     curves = [own for own in found.get("curves", []) if "values" in own]
     if not curves:
         return []
-    figure, axes = _figure()
+    figure, axes = _figure(8.5)
     for own in curves:
         axes.plot(
             found["seconds"], own["values"], "o-" if own["name"].startswith("ising-mc") else "s--", label=own["name"]
         )
-    axes.set(xscale="log", xlabel="seconds of learning, one thread", ylabel="log likelihood of test digits, nats")
-    axes.legend(fontsize=8)
+    axes.set(
+        xscale="log", xlabel="processor seconds of learning, one thread", ylabel="log likelihood of test digits, nats"
+    )
+    axes.legend(fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
     return _saved(figure, folder, "learning.png", "Test likelihood over seconds of learning")
 
 

@@ -37,6 +37,9 @@ def bits(classes: int) -> float:
     return PLANES * (GENERATOR + 5 + 2 * (classes - 1)) + SLOTS
 
 
+SOURCES = {"cache": "first-level cache", "second": "second-level cache", "memory": "memory"}
+
+
 @dataclass(frozen=True)
 class Kernel:
     """What an attempt needs; operations: on words of 64 bits; bytes: to and from `source`."""
@@ -45,7 +48,7 @@ class Kernel:
     text: str
     operations: float
     bytes: float
-    source: str = "cache"  # or "memory"
+    source: str = "cache"  # or another of SOURCES
     operation: str = "logic_operations"  # the ceiling that counts for its operations
     settle: int = 10
     limit: str = ""  # what else keeps it from the bound
@@ -87,7 +90,7 @@ def kernels() -> list[Kernel]:
         Kernel("RBM 784 x 500, block Gibbs", rbm + WORKED.format(T=1.0), products, 2 * 4 * products / LANES,
                operation="table_products", limit="tables are filled anew for each tile of 64 chains; the logistic function",
                help="longer tiles; 8-bit products (VNNI) were measured and are slower (vnni.py)"),
-        Kernel("fully connected, N = 1024, T = 0.5", dense, DECISION + 1024 * flips, 1024 * flips * WORD, settle=100,
+        Kernel("fully connected, N = 1024, T = 0.5", dense, DECISION + 1024 * flips, 1024 * flips * WORD, "second", settle=100,
                limit=f"{flips:.3f} flips an attempt change 1024 fields each; the decision itself: an exponential and a random "
                "number for each attempt, flip or not, one site after the other",
                help="skipping sites that cannot flip, by a bound on the random numbers (as `recall` skips stable units)"),
@@ -123,8 +126,8 @@ def copy_loop(a: Any, out: Any, times: int) -> None:
             out[k] = a[k] + np.uint64(1)
 
 
-def best(job: Callable[[], None], amount: float) -> float:
-    """Median of amount a ns."""
+def pace(job: Callable[[], None], amount: float) -> float:
+    """Amount a ns, median of rounds."""
     job()
     found = []
     for _ in range(ROUNDS):
@@ -139,17 +142,19 @@ def ceilings() -> dict[str, float]:
     n, times = 512, 20_000
     rng = np.random.default_rng(1)
     a, b, out = (rng.integers(0, 2**63, n).astype(np.uint64) for _ in range(3))
+    middle, middle_out = np.zeros(2**15, np.uint64), np.zeros(2**15, np.uint64)  # half a megabyte in all
     big, other = np.zeros(2**25, np.uint64), np.zeros(2**25, np.uint64)
     table = np.zeros(int(TABLE_SIZE), np.int32)
     sums, states = np.zeros(LANES * int(COLUMNS), np.int32), rng.integers(0, 2**32, LANES).astype(np.uint64)
-    words = best(lambda: generator_loop(a, b, out, times), 2 * n * times)
+    words = pace(lambda: generator_loop(a, b, out, times), 2 * n * times)
     return {
         "random_words": words,
         "generator_operations": words * GENERATOR,
-        "logic_operations": best(lambda: logic_loop(a, b, out, times), 8 * n * times),
-        "cache_bytes": best(lambda: copy_loop(a, out, times), 16 * n * times),
-        "memory_bytes": best(lambda: copy_loop(big, other, 1), 16 * len(big)),
-        "table_products": best(lambda: many_sums(sums, table, states, TIMES // 10), TILE * LANES * TIMES // 10),
+        "logic_operations": pace(lambda: logic_loop(a, b, out, times), 8 * n * times),
+        "cache_bytes": pace(lambda: copy_loop(a, out, times), 16 * n * times),
+        "second_bytes": pace(lambda: copy_loop(middle, middle_out, times // 30), 16 * len(middle) * (times // 30)),
+        "memory_bytes": pace(lambda: copy_loop(big, other, 1), 16 * len(big)),
+        "table_products": pace(lambda: many_sums(sums, table, states, TIMES // 10), TILE * LANES * TIMES // 10),
     }
 
 
@@ -160,11 +165,11 @@ def study(quick: bool) -> Any:
         reached = rate(own.text, settle=own.settle)["rate"]
         bounds = {
             "operations": found[own.operation] / own.operations,
-            f"bytes from {own.source}": found[f"{own.source}_bytes"] / own.bytes,
+            f"bytes, {SOURCES[own.source]}": found[f"{own.source}_bytes"] / own.bytes,
         }
         bound, most = min(bounds.items(), key=lambda item: item[1])
         rows.append({
-            "name": own.name, "rate": reached, "operations": own.operations, "bytes": own.bytes, "source": own.source,
+            "name": own.name, "rate": reached, "operations": own.operations, "bytes": own.bytes, "source": SOURCES[own.source],
             "bound": bound, "most": most, "share": reached / most, "limit": own.limit, "help": own.help,
         })  # fmt: skip
     return {"ceilings": found, "rows": rows, "bits": found["random_words"] * LANES / PLANES}

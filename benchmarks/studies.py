@@ -206,31 +206,31 @@ def whole_command(quick: bool) -> Any:
     """The command from the shell to the end, storage included, beside its kernel."""
     import h5py
 
-    cores = len(os.sched_getaffinity(0))
-    kernel = rate(lattice("square", 64, TC, "metropolis"), cores)["rate"]
-    rows = []
+    cores, rows, kernels = len(os.sched_getaffinity(0)), [], []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         command(RUN.format(L=64, num=1, thermalization=200, sweeps=2000, every=1), folder)  # compiles what is needed
         for sweeps, every in ((20000, 1), (20000, 10)) if quick else ((5000, 1), (20000, 1), (20000, 10), (100000, 10)):
             found = []
-            for _ in range(1 if quick else 3):
+            for _ in range(3):
+                kernels.append(rate(lattice("square", 64, TC, "metropolis"), cores)["rate"])  # just before
                 text = RUN.format(L=64, num=33, thermalization=sweeps // 5, sweeps=sweeps, every=every)
                 seconds = command(text, folder)
                 with h5py.File(folder / "r.h5") as file:
                     sampling = float(file["timings"].attrs["flips_per_ns"])
-                found.append(
-                    (sampling, 33 * 64 * 64**2 * sweeps * 1.2 / seconds / 1e9, (folder / "r.h5").stat().st_size)
-                )
-            middle = [statistics.median(values) for values in zip(*found, strict=True)]
-            rows.append(
-                {"sweeps": sweeps, "every": every, "sampling": middle[0], "whole": middle[1], "bytes": middle[2]}
-            )
+                whole = 33 * 64 * 64**2 * sweeps * 1.2 / seconds / 1e9
+                found.append((sampling, whole, sampling / kernels[-1], whole / kernels[-1]))
+            columns = [sorted(values) for values in zip(*found, strict=True)]
+            sampling, whole, sampling_share, share = (statistics.median(values) for values in columns)
+            rows.append({
+                "sweeps": sweeps, "every": every, "sampling": sampling, "whole": whole, "sampling_share": sampling_share,
+                "share": share, "range": [columns[3][0], columns[3][-1]], "bytes": (folder / "r.h5").stat().st_size,
+            })  # fmt: skip
         text = RUN.format(L=16, num=1, thermalization=1, sweeps=1, every=1)
         command(text, folder)
         warm = statistics.median(command(text, folder) for _ in range(3 if quick else 9))
         cold = command(text, folder, {"NUMBA_CACHE_DIR": str(folder / "cache")})
-    return {"threads": cores, "kernel": kernel, "rows": rows, "warm": warm, "cold": cold}
+    return {"threads": cores, "kernel": statistics.median(kernels), "rows": rows, "warm": warm, "cold": cold}
 
 
 # --- what a second of work is worth ---------------------------------------------------------------------------------
@@ -338,27 +338,54 @@ def _makers(L: int) -> Iterator[tuple[str, Callable[[], Callable[[int], Record]]
 
 def effective_samples(quick: bool) -> Any:
     """Independent samples of e and m^2 a second at Tc over L, and seconds to an error of 1e-4 of e at L = 64."""
-    rows, budget = [], 2.0 if quick else 8.0
+    rows, budget, rounds = [], 2.0 if quick else 4.0, 3
     for L in (32, 64) if quick else (16, 32, 64, 128):
         e0 = float(exact.kaufman(TC, L).energy)
+        makers: dict[str, Callable[[int], Record]] = {}
+        found: dict[str, list[Row]] = {}
         for name, maker in _makers(L):
-            row: Row = {"L": L, "name": name}
             try:
-                record, took = _record(maker(), budget)
+                makers[name], found[name] = maker(), []
             except ModuleNotFoundError as error:
-                rows.append({**row, "trouble": f"not installed: {error.name}"})
-                continue
-            e, m2 = means.mean(record.energies), means.mean(record.squares)
-            variances = record.variances or (float(np.var(record.energies)), float(np.var(record.squares)))
-            for key, own, variance in (("e", e, variances[0]), ("m2", m2, variances[1])):
-                row[f"{key}_per_s"] = variance / (own.error**2 * took) if own.reliable else math.nan
-            row |= {"value": e.value, "error": e.error, "exact": e0, "seconds_to_1e-4": took * (e.error / 1e-4) ** 2}
-            if not e.reliable:
+                rows.append({"L": L, "name": name, "trouble": f"not installed: {error.name}"})
+        for _ in range(rounds):
+            for name, make in makers.items():
+                found[name].append(_worth(make, budget))
+        for name, own in found.items():
+            columns = {key: [row[key] for row in own] for key in own[0]}
+            row = {
+                "L": L,
+                "name": name,
+                "exact": e0,
+                **{key: statistics.median(values) for key, values in columns.items()},
+            }
+            row["range"] = [min(columns["seconds_to_1e-4"]), max(columns["seconds_to_1e-4"])]
+            weights = 1 / np.array(columns["error"]) ** 2
+            row["value"], row["error"] = (
+                float(np.average(columns["value"], weights=weights)),
+                float(weights.sum() ** -0.5),
+            )
+            if not all(columns["reliable"]):
                 row["trouble"] = "the series is too short to tell"
-            elif not abs(e.value - e0) < 5 * e.error:
-                row["trouble"] = f"e = {e.value:.6f} is not {e0:.6f}"
+            elif not abs(row["value"] - e0) < 5 * row["error"]:
+                row["trouble"] = f"e = {row['value']:.6f} is not {e0:.6f}"
             rows.append(row)
     return rows
+
+
+def _worth(make: Callable[[int], Record], seconds: float) -> Row:
+    """What so many seconds are worth."""
+    record, took = _record(make, seconds)
+    e, m2 = means.mean(record.energies), means.mean(record.squares)
+    variances = record.variances or (float(np.var(record.energies)), float(np.var(record.squares)))
+    return {
+        "e_per_s": variances[0] / (e.error**2 * took), "reliable": e.reliable,
+        "m2_per_s": variances[1] / (m2.error**2 * took) if m2.reliable else math.nan,
+        "value": e.value, "error": e.error, "seconds_to_1e-4": took * (e.error / 1e-4) ** 2,
+    }  # fmt: skip
+
+
+READS = 512  # of each annealing program
 
 
 def ground_states(quick: bool) -> Any:
@@ -376,7 +403,7 @@ def ground_states(quick: bool) -> Any:
 
         energies: list[float] = []
         began = time.perf_counter()
-        for k in range(4):
+        for k in range(16):
             sampler.start(k, unit.system.label, 0.0, 0, "random")
             sampler.sweep(sweeps)
             energies.extend(drawn.energy(2.0 * unpack(sampler.state().spins).T - 1))
@@ -391,9 +418,9 @@ def ground_states(quick: bool) -> Any:
         )
         began = time.perf_counter()
         other = SimulatedAnnealingSampler().sample(
-            model, num_reads=128, num_sweeps=sweeps, beta_range=(1 / 3, 10), beta_schedule_type="geometric", seed=1
+            model, num_reads=READS, num_sweeps=sweeps, beta_range=(1 / 3, 10), beta_schedule_type="geometric", seed=1
         )
-        took = (time.perf_counter() - began) / 128
+        took = (time.perf_counter() - began) / READS
         results["dwave-samplers"].append((sweeps, took, np.round(other.record.energy, 6)))
     lowest = min(own.min() for rows in results.values() for _, _, own in rows)
     for name, rows in results.items():
@@ -402,12 +429,13 @@ def ground_states(quick: bool) -> Any:
             reads = math.ceil(math.log(0.01) / math.log1p(-share)) if 0 < share < 1 else 1 if share else math.nan
             at_once = 64 if name == "ising-mc" else 1  # reads that are made together
             wanted = seconds * at_once * math.ceil(reads / at_once) if share else math.nan
-            found.append({"name": name, "sweeps": sweeps, "share": share, "seconds": wanted})
+            spread = math.sqrt(share * (1 - share) / len(own))
+            found.append({"name": name, "sweeps": sweeps, "share": share, "spread": spread, "seconds": wanted})
     return {"sites": n, "lowest": float(lowest), "rows": found}
 
 
 def learning(quick: bool) -> Any:
-    """Test log likelihood over seconds of learning, by the same annealed importance sampling for all."""
+    """Test log likelihood over processor seconds of learning, by the same annealed importance sampling for all."""
     import warnings
 
     from threadpoolctl import threadpool_limits
@@ -418,20 +446,21 @@ def learning(quick: bool) -> Any:
     def judged(W: Any, b: Any, c: Any) -> float:
         return log_likelihood(W, b, c, test, 1000 if quick else 3000)
 
-    def own() -> tuple[Callable[[], None], Callable[[], Any]]:
-        trainer = trainer_of(data, hidden, decay=0.002)
+    def own(decay: float) -> tuple[Callable[[], None], Callable[[], Any]]:
+        trainer = trainer_of(data, hidden, decay=decay)
         trainer.record(1, 1)
         return lambda: trainer.record(10, 1) and None, lambda: trainer.parameters
 
-    def sklearn(step: float) -> tuple[Callable[[], None], Callable[[], Any]]:
+    def sklearn(step: float, decay: float = 0.0) -> tuple[Callable[[], None], Callable[[], Any]]:
         from sklearn.neural_network import BernoulliRBM
 
         other = BernoulliRBM(hidden, learning_rate=step, batch_size=100, random_state=SEED)
 
         other.partial_fit(data[:100])
-        rng = np.random.RandomState(SEED)
+        rng, epochs = np.random.RandomState(SEED), iter(range(10**9))
 
         def work() -> None:  # what its `fit` does, without checking the data again for each batch
+            other.learning_rate = step / (1 + decay * next(epochs))
             for first in range(0, len(data), 100):
                 other._fit(data[first : first + 100], rng)
 
@@ -444,7 +473,8 @@ def learning(quick: bool) -> Any:
 
     curves = []
     for name, make in (
-        ("ising-mc, rate 0.05 / (1 + epoch / 500)", own),
+        ("ising-mc, rate 0.05 / (1 + epoch / 500)", lambda: own(0.002)), ("ising-mc, rate 0.05", lambda: own(0.0)),
+        ("scikit-learn, rate 0.05 / (1 + epoch / 500)", lambda: sklearn(0.05, 0.002)),
         ("scikit-learn, rate 0.05", lambda: sklearn(0.05)), ("scikit-learn, rate 0.01", lambda: sklearn(0.01)),
         ("rbms, rate 0.05", lambda: rbms(0.05)), ("rbms, rate 0.01", lambda: rbms(0.01)),
     ):  # fmt: skip
@@ -455,9 +485,9 @@ def learning(quick: bool) -> Any:
                 spent, values = 0.0, []
                 for moment in moments:
                     while spent < moment:
-                        began = time.perf_counter()
+                        began = time.process_time()
                         work()
-                        spent += time.perf_counter() - began
+                        spent += time.process_time() - began
                     values.append(judged(*parameters()))
             curves.append({"name": name, "values": values})
         except ModuleNotFoundError as error:
@@ -477,7 +507,7 @@ def coverage(quick: bool) -> Any:
     hits = {name: {0.6827: 0, 0.95: 0} for name in values}
     told = dict.fromkeys(values, 0)
     runs = 0
-    for word in range(64 if quick else 256):
+    for word in range(128 if quick else 512):
         unit, sampler = started(text, word=word, settle=1000)
         energies = unit.wanted(sampler.record(records, 1))["energy"] / L**2
         for first in range(0, 64, replicas):
@@ -494,7 +524,9 @@ def coverage(quick: bool) -> Any:
         "L": L, "replicas": replicas, "records": records, "runs": runs,
         "rows": [
             {"name": name, "told": told[name], "exact": values[name],
-             "levels": {str(level): count / told[name] for level, count in own.items()}}
+             "levels": {str(level): count / told[name] for level, count in own.items()},
+             "z": {str(level): (count / told[name] - level) / math.sqrt(level * (1 - level) / told[name])
+                   for level, count in own.items()}}
             for name, own in hits.items()
         ],
     }  # fmt: skip

@@ -5,6 +5,7 @@ with a word each, as the driver works.  Beside each rate stands a physics check 
 """
 
 import json
+import math
 import os
 import resource
 import statistics
@@ -156,7 +157,12 @@ def run(threads: int, watch: Callable[[str], None] = lambda line: None, cases: t
     rows = []
     for case in cases:
         watch(case.name)
-        rows.append(measure(case, threads))
+        try:
+            rows.append(measure(case, threads))
+        except Exception as error:  # a case that cannot be done costs its row, not the benchmark
+            nan = float("nan")
+            reason = (str(error).splitlines() or [""])[0]
+            rows.append(Row(case.name, "", nan, nan, nan, nan, f"failed: {type(error).__name__}: {reason}", False))
     watch("a first start, which compiles, and a second one")
     cold, warm = start_times()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
@@ -253,20 +259,23 @@ def read(path: Path) -> Report:
     """A report that was written as JSON; raises ValueError where it is none."""
     try:
         found = json.loads(path.read_text())
-        rows = tuple(Row(**row) for row in found.pop("rows"))
-        report = Report(**found, rows=rows)
+        schema = int(found["schema"])
+        if schema == SCHEMA:
+            rows = tuple(Row(**row) for row in found.pop("rows"))
+            if not all(float(rate) >= 0 or math.isnan(rate) for row in rows for rate in (row.rate, row.rate_all)):
+                raise ValueError
+            return Report(**found, rows=rows)
     except OSError as error:
         raise ValueError(f"cannot read {path}: {error.strerror}") from error
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise ValueError(f"{path} is not a report of `ising-mc bench --json`") from error
-    if report.schema != SCHEMA:
-        raise ValueError(f"{path} is a report of schema {report.schema}, this is {SCHEMA}: measure anew")
-    return report
+    raise ValueError(f"{path} is a report of schema {schema}, this is {SCHEMA}: measure anew")
 
 
 def ratios(report: Report, before: Report) -> Iterator[tuple[str, float, float]]:
     """Name, and rate over the rate before, of one thread and of all, of each case that both have."""
     known = {row.name: row for row in before.rows}
     for row in report.rows:
-        if row.name in known:
-            yield row.name, row.rate / known[row.name].rate, row.rate_all / known[row.name].rate_all
+        old = known.get(row.name)
+        if old and old.rate > 0 and old.rate_all > 0:
+            yield row.name, row.rate / old.rate, row.rate_all / old.rate_all

@@ -421,7 +421,15 @@ def bench(threads: int | None, target: Path | None, compare: Path | None) -> Non
     from ising_mc import benchtables
 
     before = benchmark.read(compare) if compare else None
-    report = benchmark.run(threads or available_threads(), lambda line: click.echo(f"... {line}", err=True))
+    if target and (target.is_dir() or not os.access(target.parent, os.W_OK)):  # better now than after the measurements
+        raise ValueError(f"{target} cannot be written")
+    cores = available_threads()
+    if threads and threads > cores:
+        raise ValueError(f"there are {cores} processors for {threads} threads")
+    try:
+        report = benchmark.run(threads or cores, lambda line: click.echo(f"... {line}", err=True))
+    except KeyboardInterrupt:
+        fail("interrupted, and nothing was written", code=130)
     benchtables.show(report, before)
     if target:
         target.write_text(benchmark.to_json(report))

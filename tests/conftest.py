@@ -30,7 +30,7 @@ def small_data(compiled: Path) -> Data:
 
 @pytest.fixture(scope="session", autouse=True)
 def no_kernel_returns_an_array_uncounted() -> Iterator[None]:
-    """At the end: no kernel compiled in all these tests returns an array without having counted its references."""
+    """At the end: no kernel compiled in this process returns an array without having counted its references."""
     yield
     found = []
     for name in (module.name for module in pkgutil.iter_modules(ising_mc.kernels.__path__)):

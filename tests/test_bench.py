@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from ising_mc import bench
+from ising_mc import bench, benchtables
 from ising_mc.bench import CASES, Case, Report, Row
 from ising_mc.cli import main
 from ising_mc.validation import Check
@@ -110,3 +110,38 @@ def test_all_cases_have_kernels_of_their_own_to_check() -> None:
     assert len({case.name for case in CASES}) == len(CASES)
     kernels = {bench.units_of(bench.parse(f"[run]\nseed = 1\n{case.text}"))[0].choice.kernel for case in CASES}
     assert kernels >= {"square", "square_sites", "packed", "packed_sites", "sparse", "dense", "clusters", "blocks"}
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_case_that_cannot_be_measured_costs_its_row() -> None:
+    report = bench.run(1, cases=(Case("bad", "[lattice]\nsize = [0]\n", passes), Case("good", TINY, passes)))
+    assert [row.passed for row in report.rows] == [False, True]
+    assert report.rows[0].check.startswith("failed: ")
+    benchtables.show(report, report)
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["--json", "nowhere/a.json"], "nowhere/a.json cannot be written"),
+        (["--json", "."], ". cannot be written"),
+        (["--threads", "100000"], "processors for 100000 threads"),
+        (["--compare", "text.json"], "is not a report of"),
+        (["--compare", "words.json"], "is not a report of"),
+        (["--compare", "newer.json"], "is a report of schema 99, this is 1: measure anew"),
+    ],
+)
+def test_bad_options_are_told_before_anything_is_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: list[str], sentence: str
+) -> None:
+    row = Row("a", "k", 2.0, 0.1, 4.0, 1.0, "", True)
+    good = json.loads(bench.to_json(Report(bench.SCHEMA, {}, 1, (row,), 1.0, 1.0, 1)))
+    (tmp_path / "text.json").write_text("not JSON")
+    (tmp_path / "words.json").write_text(json.dumps(good | {"rows": [{**good["rows"][0], "rate": "fast"}]}))
+    (tmp_path / "newer.json").write_text(json.dumps(good | {"schema": 99, "more": 1}))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(bench, "measure", lambda *_: pytest.fail("it measured"))
+    found = CliRunner().invoke(main, ["bench", *options])
+    assert found.exit_code == 2
+    assert sentence in found.output
+    assert "Traceback" not in found.output

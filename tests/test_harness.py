@@ -113,7 +113,18 @@ def test_without_an_exact_value_all_are_held_against_the_first() -> None:
     own = [Result("ours", [1.0], 1.0, 0.01), Result("near", [1.0], 1.04, 0.01), Result("far", [1.0], 1.2, 0.01)]
     own.append(Result("unknown", [1.0], math.nan, math.nan))
     judge(contest, own)
-    assert [bool(one.trouble) for one in own] == [False, False, True, False]
+    assert [bool(one.trouble) for one in own] == [False, False, True, True]
+    assert own[3].trouble == "unchecked"
+
+
+def test_a_contender_may_be_checked_on_a_system_of_its_own() -> None:
+    contenders = (Contender("ours", "", exact=2.0, system="a large one"), Contender("other", ""))
+    contest = Contest("k", "t", contenders, exact=1.0, system="a small one")
+    own = [Result("ours", [1.0], 2.0, 0.01), Result("other", [1.0], 2.0, 0.01)]
+    judge(contest, own)
+    assert [(one.aim, one.system, bool(one.trouble)) for one in own] == [
+        (2.0, "a large one", False), (1.0, "a small one", True),
+    ]  # fmt: skip
 
 
 def test_spreads_are_written() -> None:

@@ -42,14 +42,15 @@ def jit(function: F) -> F:
     """Compile a kernel: without the GIL, cached, IEEE arithmetic (no fastmath), no reference counts.
 
     numba would count references to its arrays at every call, by atomic operations that cost as much as a short row of
-    spins, and make threads wait for each other.  Callers keep their arrays, so nothing need be counted, but a kernel
-    that makes an array (a compile-time error here) or returns one (which must not be done here) needs `jit_owning`.
+    spins, and make threads wait for each other.  Callers keep their arrays, so nothing need be counted.  A kernel that
+    makes an array (a compile-time error here), returns one (which would be freed too early) or gets one from another
+    kernel (which would never be freed) needs `jit_owning`.
     """
     return _compile(function, parallel=False)
 
 
 def jit_owning(function: F) -> F:
-    """Like `jit`, with reference counts, for kernels that make or return arrays."""
+    """Like `jit`, with reference counts: for kernels that make, return or receive arrays of their own."""
     return _compile(function, parallel=False, counted=True)
 
 
