@@ -257,7 +257,7 @@ def pattern_sums(rows, spins, sums):
         sums[k] = n - 2 * np.int64(differ)
 
 
-@jit
+@jit_owning
 def recall_one(way, update, net, own, cued, watched, clamped, order, turned_before, progress, generator, scale, every,
                energies, overlaps, turned, all_overlaps):  # fmt: skip
     """Sweep one recall, and note what it is after every `every` sweeps.
@@ -327,7 +327,8 @@ def fill(way, net, rows, lanes):
     n = np.uint64(spins.shape[1])
     if way == FIELDS and len(patterns) == 0:
         for k in range(len(spins)):
-            fields[k] = theta
+            for i in range(n):
+                fields[k, i] = theta[i]
         for i in range(n):  # all recalls with one row, while it is in the cache
             for k in range(len(spins)):
                 add_row(fields[k], J, i, spins[k, i])
