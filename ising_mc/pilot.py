@@ -7,9 +7,10 @@ from numpy.typing import NDArray
 
 from ising_mc.isingspec import SamplingSpec
 from ising_mc.run import units_of
+from ising_mc.words import LANES
 
 ROUNDS = 3  # each starts from the temperatures of the one before
-SWEEPS = 400  # of each round; the first half is thrown away
+SWEEPS = 1000  # of each round; the first half is thrown away
 MOST_SAMPLES = 4  # of a disorder that are tried
 DIGITS = 6
 Floats = NDArray[np.float64]
@@ -29,14 +30,19 @@ def place_temperatures(spec: SamplingSpec) -> SamplingSpec:
     sweeps = -(-SWEEPS // (2 * every)) * every
     for _ in range(ROUNDS):
         trial = replace(
-            spec, systems=tuple(systems), temperatures=temperatures, replicas=1, measure_every=every, observables=()
+            spec,
+            systems=tuple(systems),
+            temperatures=temperatures,
+            replicas=max(1, LANES // len(temperatures)),
+            measure_every=every,
+            observables=(),
         )
         energy = np.zeros(len(temperatures))
         for unit in units_of(trial):
             sampler = unit.sampler(spec.seed or 0, 1)
             sampler.start(spec.seed or 0, f"pilot {unit.system.label}", unit.temperature, 0, "random")
             sampler.sweep(sweeps)
-            energy += sampler.record(sweeps // every, every)["energy"].mean(axis=1)
+            energy += sampler.record(sweeps // every, every)["energy"].reshape(len(temperatures), -1).mean(axis=1)
         temperatures = evenly(np.array(temperatures), energy)
     return replace(spec, temperatures=temperatures, asked=spec.temperatures)
 

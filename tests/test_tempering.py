@@ -325,7 +325,10 @@ def test_more_sweeps_extend_a_ladder(tmp_path: Path) -> None:
 
 
 def test_a_ladder_is_placed_for_uniform_swap_rates(tmp_path: Path) -> None:
-    """Far apart at first, and close together at the hot end; rates then differ by less than a factor of 1.5."""
+    """Far apart at first, and close together at the hot end; rates then differ by less than a factor of 1.5.
+
+    Over 20 other seeds the factor was 1.06 to 1.34 (the mean of its logarithm .16, the deviation .07).
+    """
     text = toml(
         lattice__size="[16]",
         grid__temperatures="[1.5, 3.6, 3.7, 3.8, 3.9, 4.0, 4.1, 4.2]",
