@@ -32,7 +32,7 @@ from ising_mc.kernels._jit import CACHE_FOLDER  # noqa: E402
 RIVALS = (
     "mcising", "peapods", "dwave-samplers", "openjij", "pyalps", "scikit-learn", "torch", "rbms", "hopfieldnetwork",
 )  # fmt: skip
-QUICK_TIMES, FULL_TIMES = {"seconds": 0.3, "rounds": 3}, {"seconds": 0.5, "rounds": 9}
+QUICK_TIMES, FULL_TIMES = {"seconds": 0.3, "rounds": 3}, {"seconds": 0.5, "rounds": 7}
 
 
 def facts() -> dict[str, Any]:
