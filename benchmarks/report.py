@@ -351,6 +351,8 @@ def draw_ratios(known: dict[str, Any], folder: Path) -> list[str]:
     axes.set_yticks(range(len(bars)), names, fontsize=7)
     axes.set(xscale="log", xlabel="times as fast as the rival, same work, in turn, one thread")
     axes.axvline(1, color="black", linewidth=0.8)
+    for place, value in enumerate(values):
+        axes.annotate(f" {value:.3g}", (value, place), va="center", fontsize=6)
     axes.margins(y=0.01)
     return _saved(figure, folder, "ratios.png", "Rates of ising-mc over those of its rivals")
 
