@@ -441,7 +441,7 @@ def dwave_anneal(L: int, hot: float, cold: float, sweeps: int) -> Simple:
 # --- Boltzmann machines ---------------------------------------------------------------------------------------------
 
 BATCH, RATE = 100, 0.05
-CHECKED_EPOCHS, RUNS, GRANTED = 300, 3, 0.1  # of learning; nats by which recipes alike in all that matters may differ
+CHECKED_EPOCHS, RUNS, GRANTED = 300, 6, 0.1  # of learning; nats by which recipes alike in all that matters may differ
 
 
 def _restricted(visible: int, hidden: int) -> Any:

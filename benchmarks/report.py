@@ -198,7 +198,8 @@ def patterns(found: dict[str, Any]) -> list[str]:
     grows = "; ".join(f"with {fixed[x]} as the power {own:.2f}" for x, own in found["exponents"].items())
     return [
         "## Hopfield recalls from new cues", "", *table(("N", "P", "updates/ns"), rows),
-        f"The cost of an update grows {grows}." if grows else "", "",
+        f"The time of an update goes {grows}; of new cues their making, and of small networks the start, count too."
+        if grows else "", "",
     ]  # fmt: skip
 
 
@@ -352,8 +353,9 @@ def draw_ratios(known: dict[str, Any], folder: Path) -> list[str]:
     axes.set(xscale="log", xlabel="times as fast as the rival, same work, in turn, one thread")
     axes.axvline(1, color="black", linewidth=0.8)
     for place, value in enumerate(values):
-        axes.annotate(f" {value:.3g}", (value, place), va="center", fontsize=6)
+        axes.annotate(f" {value:.3g}" if value < 1000 else f" {value:.0f}", (value, place), va="center", fontsize=6)
     axes.margins(y=0.01)
+    axes.set_xlim(min(0.7, *values), 3 * max(values))
     return _saved(figure, folder, "ratios.png", "Rates of ising-mc over those of its rivals")
 
 

@@ -61,9 +61,9 @@ SQUARE_BYTES = WORD * (17 + SLOT_WORDS + 8 + 3)  # two passes over bits, slots, 
 CUBIC = bits(3) + 6 + 30 + 18
 CUBIC_BYTES = WORD * (19 + SLOT_WORDS + 18 + 10 + 3)  # and the six directions are written and read
 TRIED = (
-    "Of the twelve words that an attempt took, five in eight are shared by four sites now, and references are not "
-    "counted any more: 1.05 to 1.25 times as fast on the square, 1.13 to 1.18 on the cubic lattice; fewer words without sharing "
-    "(10, 8, 6) gave .97, .83, .72 and 1.02, .93, .81 times the rate (EPYC, Zen 4, 2026-11-26)"
+    "Done: nine random words instead of twelve, since four sites share those of the later bits, and no reference counts: "
+    "1.05 to 1.25 times as fast on the square lattice, 1.13 to 1.18 on the cubic one. Fewer words without sharing (10, 8, 6) "
+    "gave .97, .83, .72 and 1.02, .93, .81 times the rate (EPYC, Zen 4, 2026-11-26). Left: two rows a loop, one store less"
 )
 
 

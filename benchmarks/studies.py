@@ -95,7 +95,7 @@ def sizes(quick: bool) -> Any:
     for kind, sides, T in (("square", squares, TC), ("cubic", cubes, TC_3D)):
         for L in sides:
             for packing in ("replicas", "sites"):
-                per_row = 128 if kind == "square" else 64
+                per_row = 128
                 many = L**2 if kind == "square" else L**3
                 if (packing == "sites" and L % per_row) or (packing == "replicas" and many > 2**22):
                     continue
