@@ -85,7 +85,7 @@ def decide(draw: Draw, asks: np.ndarray, threshold: np.ndarray) -> np.ndarray:
     first of them that is open has the bits; then each word alone.
     """
     count = asks.shape[1]
-    layers = 1 if count <= SLOTS else 2 if count <= 2 * SLOTS else 4
+    layers = 1 if count <= SLOTS else 4
     room = ((0, 0), (0, layers * SLOTS - count))
     asks, threshold = np.pad(asks, room), np.pad(threshold, room)
     u = np.zeros(asks.shape, np.uint64)

@@ -118,7 +118,7 @@ def _enter(scratch, s, j, taken, classes):
 
 @jit_inline
 def _fill_slots(scratch, classes, layers):
-    """Let `layers` (1, 2 or 4, a literal) words share each slot."""
+    """Let `layers` (1 or 4, a literal) words share each slot."""
     for s in range(SLOTS):
         for m in range(1, classes):
             scratch[SHARED + CLASS_0 + np.uint64(m * BLOCK) + s] = ZERO
@@ -126,7 +126,6 @@ def _fill_slots(scratch, classes, layers):
         if layers > 1:
             taken, more = _enter(scratch, s, s + SLOTS, taken, classes)
             waiting |= more
-        if layers > 2:
             taken, more = _enter(scratch, s, s + _2 * SLOTS, taken, classes)
             waiting |= more
             taken, more = _enter(scratch, s, s + _3 * SLOTS, taken, classes)
@@ -150,7 +149,6 @@ def _empty_slots(scratch, layers):
         _flip(scratch, s, s)
         if layers > 1:
             _flip(scratch, s, s + SLOTS)
-        if layers > 2:
             _flip(scratch, s, s + _2 * SLOTS)
             _flip(scratch, s, s + _3 * SLOTS)
         left = scratch[LEFT + s] | scratch[SHARED + OPEN + s]
@@ -206,13 +204,11 @@ def decide(scratch, thresholds, words, classes):
 
     thresholds: (classes, THRESHOLD_BITS) words, bit k of all lanes, most significant first.
     """
-    layers = ONE if words <= SLOTS else (_2 if words <= _2 * SLOTS else _4)
+    layers = ONE if words <= SLOTS else _4
     for j in range(words, layers * SLOTS):
         scratch[NEED + j] = ZERO
     if layers == ONE:
         _decide(scratch, thresholds, classes, 1)
-    elif layers == _2:
-        _decide(scratch, thresholds, classes, 2)
     else:
         _decide(scratch, thresholds, classes, 4)
 
