@@ -1,8 +1,8 @@
 """The benchmark suite: how fast, how right, against whom.  Writes REPORT.md with pictures beside this file.
 
     pip install -e '.[bench]'
-    python benchmarks/run.py --quick           a quarter of an hour on two cores
-    python benchmarks/run.py                   40 minutes
+    python benchmarks/run.py --quick           smaller sizes, fewer rounds
+    python benchmarks/run.py                   40 minutes on two cores
 
 What is done is kept in a file of states; the same command goes on where it was stopped, `--fresh` begins anew, and
 `--only` does some parts again.  Without the rivals that are not installed their rows say so.

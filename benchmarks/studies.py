@@ -95,9 +95,8 @@ def sizes(quick: bool) -> Any:
     for kind, sides, T in (("square", squares, TC), ("cubic", cubes, TC_3D)):
         for L in sides:
             for packing in ("replicas", "sites"):
-                per_row = 128
                 many = L**2 if kind == "square" else L**3
-                if (packing == "sites" and L % per_row) or (packing == "replicas" and many > 2**22):
+                if (packing == "sites" and L % 128) or (packing == "replicas" and many > 2**22):
                     continue
                 text = lattice(kind, L, T, "metropolis", 64 if packing == "replicas" else 1, f'packing = "{packing}"\n')
                 one, all_threads = rate(text), rate(text, cores)

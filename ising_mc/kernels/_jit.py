@@ -41,8 +41,8 @@ CACHE_FOLDER = _cache_folder()
 def jit(function: F) -> F:
     """Compile a kernel: without the GIL, cached, IEEE arithmetic (no fastmath), no reference counts.
 
-    numba would count references to its arrays at every call, by atomic operations that cost as much as a short row of
-    spins, and make threads wait for each other.  Callers keep their arrays, so nothing need be counted.  A kernel that
+    numba would count references to its arrays at every call, by atomic operations that are felt where calls are as
+    short as those of a block.  Callers keep their arrays, so nothing need be counted.  A kernel that
     makes an array (a compile-time error here), returns one (which would be freed too early) or gets one from another
     kernel (which would never be freed) needs `jit_owning`.
     """
