@@ -123,10 +123,8 @@ class _Packed(ABC):
     couplings: Model
 
     def __init__(self, rows: int, columns: int, twist: int) -> None:
-        half = (columns + 1) // 2
-        pitch = square.PAD + (half + 7) // 8 * 8 + 8
-        self.geometry = (rows, columns, pitch, twist)
-        self.spins = aligned_zeros((rows + 2) * 2 * pitch)
+        self.geometry = square.geometry_of(rows, columns, twist)
+        self.spins = aligned_zeros(square.words_needed(self.geometry))
 
     @abstractmethod
     def sample(self, measurements: int, every: int) -> tuple[NDArray[np.integer], NDArray[np.integer]]:
@@ -138,29 +136,26 @@ class _Packed(ABC):
         energy = self.couplings.energy(self.lattice, unsatisfied, ups)
         return {"energy": energy, "magnetization": magnetization(self.lattice.n_sites, ups)}
 
-    def _half_rows(self) -> NDArray[np.uint64]:
-        """A view (rows, 2, pitch) of the words, from the first word of each half row on."""
-        rows, _, pitch, _ = self.geometry
-        return self.spins.reshape(rows + 2, 2, pitch)[1 : rows + 1, :, square.PAD :]
+    def _part(self, odd_row: int, odd_column: int) -> NDArray[np.uint64]:
+        """A view (rows, columns) of the words of the even or odd rows and columns."""
+        rows, columns, pitch, _, _ = self.geometry
+        own_rows, own_columns = (rows + 1 - odd_row) // 2, (columns + 1 - odd_column) // 2
+        first = square.half_row(self.geometry, odd_row, odd_column)
+        return self.spins[first : first + own_rows * pitch].reshape(own_rows, pitch)[:, :own_columns]
 
     def get_spins(self) -> Words:
         """The spins, one word a site, (rows, columns)."""
-        rows, columns, _, _ = self.geometry
-        out = np.empty((rows, columns), np.uint64)
-        halves = self._half_rows()
-        out[:, 0::2] = halves[:, 0, : (columns + 1) // 2]
-        out[:, 1::2] = halves[:, 1, : columns // 2]
+        out = np.empty(self.geometry[:2], np.uint64)
+        for odd_row, odd_column in np.ndindex(2, 2):
+            out[odd_row::2, odd_column::2] = self._part(odd_row, odd_column)
         return out
 
     def set_spins(self, words: Iterable[Words]) -> None:
         """Set the spins from words (rows, columns), or from one row (columns,) after the other."""
-        columns = self.geometry[1]
-        halves = self._half_rows()
         for row, content in enumerate(words):
-            halves[row, 0, : (columns + 1) // 2] = content[0::2]
-            halves[row, 1, : columns // 2] = content[1::2]
             for parity in range(2):
-                square.refresh_copies(self.spins, self.geometry, row, parity)
+                self._part(row % 2, parity)[row // 2] = content[parity::2]
+                square.refresh_copies(self.spins, self.geometry, row, row + 1, (row + parity) % 2)
 
 
 class ReplicaSampler(_Packed):

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ising_mc.kernels.bernoulli import BLOCK
 
-SAMPLER_VERSION = 4  # to be raised with any change of kernels, streams or choices that changes samples
+SAMPLER_VERSION = 5  # to be raised with any change of kernels, streams or choices that changes samples
 START, UPDATES, GRAPH, COUPLINGS, FIELDS, SWAPS, PAIRS, PATTERNS = range(8)  # what a stream is for
 ORDERS, LEARNING, LIKELIHOOD, MONITORS, JUDGED, HELD_OUT = range(8, 14)
 

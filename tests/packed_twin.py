@@ -118,22 +118,21 @@ class PackedTwin:
 def decide_plainly(draw: Draw, asks: np.ndarray, threshold: np.ndarray) -> np.ndarray:
     """Whether u < threshold, where asked, for the lanes of a block, (64, words): as `classes` hands out its bits.
 
-    Twelve bits for each word, then groups of eight words, as long as a lane of theirs is open.
+    They say where u differs from its threshold: at twelve places for each word, then for groups of eight words, as long
+    as a lane of theirs is open.
     """
     count = asks.shape[1]
     padded = -(-count // 8) * 8
-    leading = np.zeros(asks.shape, np.uint64)
-    for k in range(ROUNDS - 1, -1, -1):  # the bits of the rounds come last bit first
-        leading |= unpack(draw(0, padded)[:count]) << np.uint64(ROUNDS - 1 - k)
-    goal = threshold >> np.uint64(DIGITS - ROUNDS)
-    below, undecided = leading < goal, asks & (leading == goal)
+    differ = np.zeros(asks.shape, np.uint64)
+    for k in range(ROUNDS - 1, -1, -1):  # of the rounds, the last place comes first
+        differ |= unpack(draw(0, padded)[:count]) << np.uint64(DIGITS - 1 - k)
+    undecided = asks & (differ == 0)
     for first in range(0, padded, 8):
         group = slice(first, min(first + 8, count))
         for k in range(ROUNDS, DIGITS):
             if not undecided[:, group].any():
                 break
             bit = unpack(draw(first, first + 8)[: group.stop - first])
-            digit = (threshold[:, group] >> np.uint64(DIGITS - 1 - k)) & np.uint64(1)
-            below[:, group] |= undecided[:, group] & (bit < digit)
-            undecided[:, group] &= bit == digit
-    return below
+            differ[:, group] |= np.where(undecided[:, group], bit << np.uint64(DIGITS - 1 - k), np.uint64(0))
+            undecided[:, group] &= bit == 0
+    return (threshold ^ differ) < threshold

@@ -8,7 +8,7 @@ from itertools import islice, product
 import numpy as np
 import pytest
 from scipy import stats
-from twins import PlainSampler, linear_complexity, unpack, xoroshiro128
+from twins import PlainSampler, linear_complexity, rotate, unpack, xoroshiro128
 
 from ising_mc import streams
 from ising_mc.exact import critical_temperature
@@ -127,35 +127,31 @@ def test_starts() -> None:
 
 
 @pytest.mark.parametrize("classes", [2, 3, 4, 5])
-def test_ties_are_decided_to_the_last_bit(classes: int) -> None:
-    """Lane d gets a threshold that differs from its u first in bit d; lanes 62 and 63 get u itself, which is not below.
+def test_what_is_left_is_decided_to_the_last_place(classes: int) -> None:
+    """The lowest 1 of a lane's random word says where u and t differ first; beyond place 61 they count as equal."""
+    rng = np.random.default_rng(4)
+    thresholds = rng.integers(0, 2**64, (classes, 62), dtype=np.uint64)  # of words: each lane has its own
+    flip, j = int(bernoulli.FLIP) + 5, np.uint64(5)
+    for known, low in product((bernoulli.ROUNDS, bernoulli.ROUNDS + bernoulli.SHARED_ROUNDS), range(64)):
+        word = int(rng.integers(0, 2**64, dtype=np.uint64)) >> low << low | 1 << low
+        lane, own_class, place = int(rng.integers(64)), int(rng.integers(classes)), known + low
+        scratch = np.zeros(bernoulli.SCRATCH_WORDS, np.uint64)
+        scratch[int(bernoulli.STATE_B) + 5] = rotate(word, 64 - 17)  # the state that gives this word
+        if own_class > 0:
+            scratch[int(bernoulli.CLASS_0) + own_class * bernoulli.BLOCK + 5] = 1 << lane
+        bernoulli._settle_word(scratch, thresholds, j, np.uint64(1 << lane), known, classes)
+        assert scratch[flip] == (int(thresholds[own_class, place]) & 1 << lane if place < 62 else 0)
 
-    Words 0 and 32 share a slot.  Both generators start alike, so both words are open in the same lanes after the first
-    bits: there word 0 shares, and word 32 waits and gets bits of its own.
-    """
-    rounds, shared = bernoulli.ROUNDS, bernoulli.SHARED_ROUNDS
-    drawn = list(islice(xoroshiro128(*start_state(0)), 62))
-    first, together, alone = drawn[:rounds][::-1], drawn[rounds : rounds + shared][::-1], drawn[rounds + shared :]
-    sharing, waiting = first + together + alone, drawn[:rounds][::-1] + drawn[rounds:]
-    thresholds = np.zeros((classes, 62), np.uint64)  # of words: each lane has its own
-    for k in range(62):
-        later = (1 << k) - 1  # lanes decided before bit k: whatever this bit says, their verdict stands
-        thresholds[-1, k] = sharing[k] ^ (1 << k) ^ (later if k % 2 else 0)
+
+def test_each_lane_that_is_left_has_a_word_of_its_own() -> None:
+    """All lanes, from the lowest on; a threshold whose every digit is random tells which word a lane has had."""
+    thresholds = np.random.default_rng(4).integers(0, 2**64, (2, 62), dtype=np.uint64)
     scratch = np.zeros(bernoulli.SCRATCH_WORDS, np.uint64)
-    for word in (0, 32):
-        scratch[int(bernoulli.STATE_A) + word], scratch[int(bernoulli.STATE_B) + word] = start_state(0)
-        for section in (int(bernoulli.NEED), int(bernoulli.CLASS_0) + (classes - 1) * bernoulli.BLOCK):
-            scratch[section + word] = ~np.uint64(0)
-    getattr(bernoulli, f"decide_{classes}")(scratch, thresholds, np.uint64(33))
-
-    def number(words: list[int], lane: int) -> int:
-        return int("".join(str(word >> lane & 1) for word in words), 2)
-
-    goals = [number([int(t) for t in thresholds[-1]], lane) for lane in range(64)]
-    assert [number(sharing, d) < goals[d] for d in range(64)] == [sharing[d] >> d & 1 == 0 for d in range(62)] + [0, 0]
-    for word, bits in ((0, sharing), (32, waiting)):
-        verdicts = int(scratch[int(bernoulli.FLIP) + word])
-        assert [verdicts >> d & 1 for d in range(64)] == [number(bits, d) < goals[d] for d in range(64)]
+    scratch[int(bernoulli.STATE_A)], scratch[int(bernoulli.STATE_B)] = start_state(0)
+    bernoulli._settle_word(scratch, thresholds, np.uint64(0), ~np.uint64(0), bernoulli.ROUNDS, 2)
+    words = islice(xoroshiro128(*start_state(0)), 64)
+    digits = [int(thresholds[0, bernoulli.ROUNDS + (word & -word).bit_length() - 1]) for word in words]
+    assert int(scratch[int(bernoulli.FLIP)]) == sum(digit & 1 << lane for lane, digit in enumerate(digits))
 
 
 SELDOM = 2.0**-8  # the probability of the verdict that the following tests count
@@ -176,7 +172,10 @@ def strays(verdicts: np.ndarray) -> tuple[float, float]:
 
 
 def test_words_that_share_bits_decide_independently() -> None:
-    """u >= 1 - 2**-8 where the first seven bits are 1 and then the first shared one (5 sigma: 6e-7 each)."""
+    """u >= 1 - 2**-8 where u and t differ neither at the first seven places nor at the first shared one.
+
+    5 sigma: 6e-7 each.
+    """
     rng = np.random.default_rng(9)
     scratch = rng.integers(0, 2**64, bernoulli.SCRATCH_WORDS, dtype=np.uint64)
     thresholds = np.zeros((2, 62), np.uint64)

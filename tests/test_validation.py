@@ -4,6 +4,7 @@ False-alarm rates: 1e-5 for each one-sweep check, 1e-3 for each run against Kauf
 interval of chi-square), 1e-4 for each run in a field and for the rest. Seeds are fixed.
 """
 
+from itertools import product
 from math import isnan, nan
 
 import numpy as np
@@ -12,6 +13,7 @@ from scipy import stats
 from twins import PlainSampler
 
 from ising_mc import validation
+from ising_mc.kernels.square import half_row
 from ising_mc.square import Model, ReplicaSampler, Square
 from ising_mc.statistics import Estimate
 from ising_mc.validation import (
@@ -92,9 +94,10 @@ class StaleEdges(ReplicaSampler):
     def set_spins(self, words: np.ndarray) -> None:
         old = self.spins.copy()
         super().set_spins(words)
-        rows, _, pitch, _ = self.geometry
-        view, before = self.spins.reshape(rows + 2, 2, pitch), old.reshape(rows + 2, 2, pitch)
-        view[[0, -1]] = before[[0, -1]]
+        rows, columns = self.geometry[:2]
+        for row, parity in product((-1, rows), range(2)):
+            start = half_row(self.geometry, row, parity)
+            self.spins[start : start + columns // 2] = old[start : start + columns // 2]
 
 
 @pytest.mark.parametrize("update", UPDATES)

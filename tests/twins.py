@@ -76,53 +76,47 @@ def energy_and_magnetization(spins: np.ndarray, model: Model) -> tuple[np.ndarra
 # --- decisions --------------------------------------------------------------------------------------------------
 
 Draw = Callable[[int, int], np.ndarray]  # the next word of the generators first ... last - 1
+Place = tuple[int, int] | None  # row and column; None where nothing is decided
 
 
 def decide(draw: Draw, asks: np.ndarray, threshold: np.ndarray) -> np.ndarray:
     """Whether u < threshold, where asked, for the lanes of a block, (64, words): as `bernoulli` hands out its bits.
 
-    Seven bits for each word; eight that word k shares with the words k + 32, k + 64 and k + 96, lane by lane, where the
-    first of them that is open has the bits; then each word alone.
+    These say where u differs from its threshold.  Seven for each word; eight that word k shares with the words k + 32,
+    k + 64 and k + 96, lane by lane, where the first of them that is open has the bits; then a word for each lane.
     """
     count = asks.shape[1]
     layers = 1 if count <= SLOTS else 4
     room = ((0, 0), (0, layers * SLOTS - count))
     asks, threshold = np.pad(asks, room), np.pad(threshold, room)
-    u = np.zeros(asks.shape, np.uint64)
+    differ = np.zeros(asks.shape, np.uint64)  # as a number of DIGITS bits, the first one highest
 
-    def compare(bits: int, known: int, k: slice | int) -> tuple[np.ndarray, np.ndarray]:
-        """Of the words k: whether the first `known` + `bits` bits of u are below those of t, and whether they agree."""
-        goal = threshold[:, k] >> np.uint64(DIGITS - known - bits)
-        return u[:, k] < goal, u[:, k] == goal
+    def stage(begin: int, end: int, width: int) -> np.ndarray:
+        """Bits of places begin ... end - 1 of the words before `width`; that of the last place is drawn first."""
+        bits = np.zeros((64, width), np.uint64)
+        for place in reversed(range(begin, end)):
+            bits |= unpack(draw(0, width)) << np.uint64(DIGITS - 1 - place)
+        return bits
 
-    for place in range(ROUNDS):  # the last bit of a stage is drawn first
-        u |= unpack(draw(0, layers * SLOTS)) << np.uint64(place)
-    below, agree = compare(ROUNDS, 0, slice(None))
-    waiting = asks & agree
-    shared, taken = np.zeros((64, SLOTS), np.uint64), np.zeros((64, SLOTS), bool)
-    for place in range(SHARED_ROUNDS):
-        shared |= unpack(draw(0, SLOTS)) << np.uint64(place)
+    differ |= stage(0, ROUNDS, layers * SLOTS)
+    waiting = asks & (differ == 0)
+    shared, taken = stage(ROUNDS, ROUNDS + SHARED_ROUNDS, SLOTS), np.zeros((64, SLOTS), bool)
     late = np.zeros(asks.shape, bool)
     for layer in range(layers):
         k = slice(layer * SLOTS, (layer + 1) * SLOTS)
         sharing = waiting[:, k] & ~taken
         taken |= sharing
         waiting[:, k] &= ~sharing
-        u[:, k] = np.where(sharing, u[:, k] << np.uint64(SHARED_ROUNDS) | shared, u[:, k])
-        less, agree = compare(SHARED_ROUNDS, ROUNDS, k)
-        below[:, k] |= sharing & less
-        late[:, k] = sharing & agree
-    for start, undecided in ((ROUNDS, waiting), (ROUNDS + SHARED_ROUNDS, late)):
-        for k in range(layers * SLOTS):
-            mine = undecided[:, k]
-            for known in range(start, DIGITS):
-                if not mine.any():
-                    break
-                u[:, k] = np.where(mine, u[:, k] << np.uint64(1) | unpack(draw(k, k + 1))[:, 0], u[:, k])
-                less, agree = compare(1, known, k)
-                below[:, k] |= mine & less
-                mine = mine & agree
-    return below[:, :count]
+        differ[:, k] |= np.where(sharing, shared, np.uint64(0))
+        late[:, k] = sharing & (shared == 0)
+    for slot in range(SLOTS):
+        for k in range(slot, layers * SLOTS, SLOTS):
+            for known, undecided in ((ROUNDS, waiting), (ROUNDS + SHARED_ROUNDS, late)):
+                for lane in np.flatnonzero(undecided[:, k]):
+                    word = int(draw(k, k + 1)[0])  # its lowest bit is that of the next place
+                    upside_down = int(f"{word:064b}"[::-1], 2)
+                    differ[lane, k] = np.uint64(upside_down >> (64 - DIGITS + known))
+    return ((threshold ^ differ) < threshold)[:, :count]
 
 
 # --- sweeps -----------------------------------------------------------------------------------------------------
@@ -167,18 +161,30 @@ class SquareTwin:
             for block in self.sequential_blocks():
                 self.update(block, 0)
 
-    def checkerboard_blocks(self, colour: int, first: int, last: int) -> Iterator[list[tuple[int, int]]]:
-        """Sites of one colour, row after row, a block at a time."""
-        sites = [(r, c) for r in range(first, last) for c in range(self.columns) if (r + c) % 2 == colour]
-        yield from (sites[i : i + self.block] for i in range(0, len(sites), self.block))
+    def checkerboard_blocks(self, colour: int, first: int, last: int) -> Iterator[list[Place]]:
+        """Sites of one colour, every other row first, with a gap after each row and gaps up to a multiple of eight."""
+        places: list[Place] = []
+        for start in (first, first + 1):
+            places += [None] * (-len(places) % 8)
+            for r in range(start, last, 2):
+                places += [(r, c) for c in range((r + colour) % 2, self.columns, 2)] + [None]
+            if places and places[-1] is None:
+                places.pop()
+        yield from self.blocks(places)
 
-    def sequential_blocks(self) -> Iterator[list[tuple[int, int]]]:
+    def sequential_blocks(self) -> Iterator[list[Place]]:
         """Row after row: the even columns that are no neighbours, the odd ones, and on an odd row its last site."""
         paired = self.columns // 2 * 2
         for r in range(self.rows):
             for columns in (range(0, paired, 2), range(1, paired, 2), range(paired, self.columns)):
-                sites = [(r, c) for c in columns]
-                yield from (sites[i : i + self.block] for i in range(0, len(sites), self.block))
+                yield from self.blocks([(r, c) for c in columns])
+
+    def blocks(self, places: list[Place]) -> Iterator[list[Place]]:
+        """As many as there are generators or, of the last ones, as many as there are shared words."""
+        while places:
+            size = self.block if len(places) > 2 * SLOTS else SLOTS
+            yield places[:size]
+            places = places[size:]
 
     def draw(self, band: int, first: int, last: int) -> np.ndarray:
         """The next word of the generators first ... last - 1 of a band."""
@@ -193,9 +199,10 @@ class SquareTwin:
         self.random[band, self.block + first : self.block + last] = turn(mixed, 28)
         return out
 
-    def update(self, block: list[tuple[int, int]], band: int) -> None:
+    def update(self, block: list[Place], band: int) -> None:
         count = len(block)
-        rows, columns = np.array(block).T
+        there = np.array([place is not None for place in block])
+        rows, columns = np.array([place or (0, 0) for place in block]).T
         site = self.site[:, rows, columns]  # (64, count)
         spin = self.flat[site]
         local_field = self.model.J * self.flat[self.neighbours[:, site]].sum(0) + self.model.h
@@ -203,7 +210,7 @@ class SquareTwin:
         tossed = (cost == 0) & (self.model.h == 0)
         # of a spin and its mirror image one pays what the other gains; at no cost the up spin counts as paying
         pays = (cost > 0) | ((cost == 0) & (spin > 0) & (self.model.h != 0))
-        asks = ~tossed if self.heat_bath else pays
+        asks = (~tossed if self.heat_bath else pays) & there
         price = np.abs(cost) / self.temperature
         probability = 1 / (1 + np.exp(price)) if self.heat_bath else np.exp(-price)
         threshold = np.minimum((probability * 2.0**DIGITS).astype(np.uint64), np.uint64(2**DIGITS - 1))
@@ -212,7 +219,7 @@ class SquareTwin:
         if self.heat_bath and self.model.h == 0:
             coins = unpack(self.draw(band, 0, count)).astype(bool)
             flips = np.where(tossed, coins, flips)
-        self.flat[site] = np.where(flips, -spin, spin)
+        self.flat[site[:, there]] = np.where(flips, -spin, spin)[:, there]
 
 
 class PlainSampler:

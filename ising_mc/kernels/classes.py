@@ -120,7 +120,7 @@ def _digit(scratch, thresholds, c, j, k):
 
 @jit
 def _compare_many(scratch, thresholds, words):
-    """Compare the first bits, last bit first; classes come in multiples of four, each with a mask of its own."""
+    """Look at the first places, last one first; classes come in multiples of four, each with a mask of its own."""
     for j in range(words):
         scratch[OPEN + j] = scratch[NEED + j]
         scratch[BELOW + j] = ZERO
@@ -134,8 +134,7 @@ def _compare_many(scratch, thresholds, words):
                 scratch[SPARE + j] = t if c == 0 else scratch[SPARE + j] | t
         for j in range(words):
             t = scratch[SPARE + j]
-            bits, a, b = next_bits(scratch[STATE_A + j], scratch[STATE_B + j])
-            differ = bits ^ t
+            differ, a, b = next_bits(scratch[STATE_A + j], scratch[STATE_B + j])
             scratch[BELOW + j] = (differ & t) | (~differ & scratch[BELOW + j])
             scratch[OPEN + j] &= ~differ
             scratch[STATE_A + j], scratch[STATE_B + j] = a, b
@@ -145,7 +144,7 @@ def _compare_many(scratch, thresholds, words):
 
 @jit
 def _settle_many(scratch, thresholds, words):
-    """The rest of the bits, for the groups of 8 words with lanes that are still open."""
+    """The rest of the places, for the groups of 8 words with lanes that are still open."""
     for first in range(ZERO, words, GROUP):
         for k in range(PLAIN_ROUNDS, THRESHOLD_BITS):
             anything = ZERO
@@ -157,8 +156,7 @@ def _settle_many(scratch, thresholds, words):
                 t = ZERO
                 for c in range(0, len(thresholds), 4):
                     t |= _digit(scratch, thresholds, c, j, k)
-                bits, a, b = next_bits(scratch[STATE_A + j], scratch[STATE_B + j])
-                differ = bits ^ t
+                differ, a, b = next_bits(scratch[STATE_A + j], scratch[STATE_B + j])
                 scratch[FLIP + j] ^= differ & t & scratch[OPEN + j]
                 scratch[OPEN + j] &= ~differ
                 scratch[STATE_A + j], scratch[STATE_B + j] = a, b

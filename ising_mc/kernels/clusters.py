@@ -52,12 +52,6 @@ def _digit(threshold, k):
     return ZERO - ((threshold >> (TOP - np.uint64(k))) & ONE)
 
 
-@jit_inline
-def _compare(bits, t, below, undecided):
-    differ = bits ^ t
-    return (differ & t) | (~differ & below), undecided & ~differ
-
-
 @jit
 def _decide(scratch, words):
     """u < t for the NEED lanes of `words` words with a threshold each, into BELOW; see `bernoulli`."""
@@ -66,19 +60,18 @@ def _decide(scratch, words):
     for k in range(PLAIN_ROUNDS - 1, 0, -2):
         for j in range(words):
             t, below, undecided = scratch[THRESHOLD + j], scratch[BELOW + j], scratch[OPEN + j]
-            bits, a, b = next_bits(scratch[STATE_A + j], scratch[STATE_B + j])
-            below, undecided = _compare(bits, _digit(t, k), below, undecided)
-            bits, a, b = next_bits(a, b)
-            below, undecided = _compare(bits, _digit(t, k - 1), below, undecided)
+            differ, a, b = next_bits(scratch[STATE_A + j], scratch[STATE_B + j])
+            below, undecided = (differ & _digit(t, k)) | (~differ & below), undecided & ~differ
+            differ, a, b = next_bits(a, b)
+            below, undecided = (differ & _digit(t, k - 1)) | (~differ & below), undecided & ~differ
             scratch[STATE_A + j], scratch[STATE_B + j] = a, b
             scratch[BELOW + j], scratch[OPEN + j] = below, undecided
     for j in range(words):
         undecided, k = scratch[OPEN + j], PLAIN_ROUNDS
         while undecided != ZERO and k < THRESHOLD_BITS:
-            bits, scratch[STATE_A + j], scratch[STATE_B + j] = next_bits(scratch[STATE_A + j], scratch[STATE_B + j])
-            t = _digit(scratch[THRESHOLD + j], k)
-            scratch[BELOW + j] |= undecided & ~bits & t
-            undecided &= ~(bits ^ t)
+            differ, scratch[STATE_A + j], scratch[STATE_B + j] = next_bits(scratch[STATE_A + j], scratch[STATE_B + j])
+            scratch[BELOW + j] |= undecided & differ & _digit(scratch[THRESHOLD + j], k)
+            undecided &= ~differ
             k += 1
 
 

@@ -14,6 +14,7 @@ time, so that the couplings of the block stay in the first-level cache for all r
 import numpy as np
 
 from ising_mc.kernels._jit import jit, jit_inline, jit_owning
+from ising_mc.kernels.bits import lowest, place
 from ising_mc.kernels.logistic import (
     BILLS,
     COST,
@@ -34,7 +35,6 @@ from ising_mc.kernels.logistic import (
 )
 from ising_mc.kernels.observe import observe
 from ising_mc.kernels.sparse import count_ups
-from ising_mc.kernels.square_sites import popcount
 from ising_mc.kernels.tempering import BETAS, NUMBERS, THIN, temper_real
 from ising_mc.kernels.xoroshiro import next_bits
 
@@ -137,11 +137,11 @@ def tell_block(tile, lanes, steps, low, high, word, order, i, first, last):
 def note_flips(flips, counts, turned, word, site):
     """Add a site to the lists of the replicas where it turned: `site` if it turned up, `~site` if down."""
     while turned != ZERO:
-        lowest = turned & (~turned + ONE)
-        k = popcount(lowest - ONE)
-        flips[k, counts[k]] = np.int64(site) if word & lowest else ~np.int64(site)
+        lane = lowest(turned)
+        k = place(lane)
+        flips[k, counts[k]] = np.int64(site) if word & lane else ~np.int64(site)
         counts[k] += ONE
-        turned ^= lowest
+        turned ^= lane
 
 
 @jit

@@ -10,8 +10,8 @@ import numpy as np
 
 from ising_mc.kernels._jit import jit, jit_owning
 from ising_mc.kernels.bernoulli import ZERO
+from ising_mc.kernels.bits import popcount
 from ising_mc.kernels.classes import tally
-from ising_mc.kernels.square_sites import popcount
 from ising_mc.kernels.transpose import transpose
 
 CHUNK = 128

@@ -17,7 +17,7 @@ import numpy as np
 from numba import prange
 
 from ising_mc.kernels._jit import jit, jit_inline, jit_owning, jit_parallel
-from ising_mc.kernels.square_sites import popcount
+from ising_mc.kernels.bits import popcount
 from ising_mc.kernels.xoroshiro import next_bits
 
 FIELDS, PATTERNS, SIGNS = range(3)  # how local fields are known

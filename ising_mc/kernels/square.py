@@ -5,20 +5,26 @@ Two ways to fill the words, one code.  *Replica-packed*: bit b of word (r, c) is
 row r + b*H of one lattice of 64*H rows, so that only the vertical wrap differs: there the words rotate by one bit
 (`twist` = 1 instead of 0).
 
-Memory: row r keeps its even columns and its odd columns apart, so that the sites updated together are neighbours in
-memory and so are their neighbours.  Rows -1 and H hold copies of the rows that they stand for, and so do the words
-before and after each half row::
+Memory: even and odd rows stand apart, and in both the even and the odd columns, so that sites updated together are
+neighbours in memory, and so are their neighbours.  In each of these four parts row follows row, with copies between
+them of the words that the ends of a row have for neighbours::
 
-    row r, even columns:  x=0  x=2  x=4 ...  [x=0]
-    row r, odd columns:  [x=L-1]  x=1  x=3 ...
+    a row, even columns:   x=0  x=2  x=4 ...  [x=0]
+    a row, odd columns:  [x=L-1]  x=1  x=3 ...
 
-A geometry is the tuple (rows, columns, pitch, twist): rows and columns of words, words from one half row to the next.
+With even columns this holds over the ends of rows, too: the neighbours of word k of one part are words k and k + 1, or
+k - 1 and k, of the part beside it, and two words a row apart in the part of the other rows.  So a loop runs over many
+rows as if they were one; what it does to the copies is mended afterwards.  Rows -1 and H are copies, too.
+
+A geometry is the tuple (rows, columns, pitch, twist, part): rows and columns of words, words from a row to the next and
+from a part to the next.
 Even sides are updated in checkerboard order.  With an odd side no checkerboard exists: then rows go one after the
 other, in each row first the even columns (but the last, which touches the first), then the odd ones, then the last.
 """
 
 import numpy as np
 
+from ising_mc.kernels import bernoulli, counting
 from ising_mc.kernels._jit import jit, jit_inline
 from ising_mc.kernels.bernoulli import (
     BLOCK,
@@ -30,38 +36,66 @@ from ising_mc.kernels.bernoulli import (
     FLIP,
     NEED,
     ZERO,
-    decide_2,
+    decide,
     decide_5,
     toss_coins,
 )
-from ising_mc.kernels.counting import BONDS, CARRY, SLOTS, TWO, UPS, WIDTH, carry_save, take_carry, totals
+from ising_mc.kernels.counting import BONDS, CARRY, TWO, UPS, WIDTH, carry_save, take_carry, totals
 
-PAD = 8  # words before a half row: room for the copy on the left, and 64-byte alignment
+SLOTS = int(bernoulli.SLOTS)
 ONE = np.uint64(1)
 _63 = np.uint64(63)
 ALL = np.uint64(0xFFFFFFFFFFFFFFFF)
 
 
+def geometry_of(rows, columns, twist):
+    """The geometry of rows and columns of words."""
+    pitch = columns // 2 + 1 + columns % 2
+    part = aligned(pitch + 1) + (rows // 2 + 1) * pitch
+    return rows, columns, pitch, twist, aligned(part)
+
+
+def words_needed(geometry):
+    """Words of all parts."""
+    return 4 * geometry[4]
+
+
+@jit_inline
+def aligned(words):
+    """Rounded up to words of whole cache lines."""
+    return (words + 7) // 8 * 8
+
+
 @jit_inline
 def half_row(geometry, row, parity):
     """Index of column `parity` of a row (-1 <= row <= rows)."""
-    return (2 * (row + 1) + parity) * geometry[2] + PAD
+    _, _, pitch, _, part = geometry
+    return (2 * (row & 1) + parity) * part + aligned(pitch + 1) + (row >> 1) * pitch  # after row -1 and a copy
 
 
 @jit_inline
-def refresh_copies(spins, geometry, row, parity):
-    """Renew what was copied from a half row, after it changed."""
-    rows, columns, _, twist = geometry
-    even, odd = half_row(geometry, row, 0), half_row(geometry, row, 1)
+def _copy_ends(spins, geometry, first, last, colour):
+    """Renew the copies of the ends of half rows first ... last - 1, each of the columns of this colour."""
+    _, columns, pitch, _, _ = geometry
     half = columns // 2
     if columns % 2 == 1:
-        if parity == 0:
-            spins[odd - 1] = spins[even + half]
-            spins[odd + half] = spins[even]
-    elif parity == 0:
-        spins[even + half] = spins[even]
-    else:
-        spins[odd - 1] = spins[odd + half - 1]
+        for row in range(first, last):
+            even, odd = half_row(geometry, row, 0), half_row(geometry, row, 1)
+            if (row + colour) & 1 == 0:
+                spins[odd - 1] = spins[even + half]
+                spins[odd + half] = spins[even]
+        return
+    for row in range(first, min(first + 2, last)):  # and those behind it in its part
+        at = half_row(geometry, row, (row + colour) & 1)
+        target, source = (at + half, at) if (row + colour) & 1 == 0 else (at - 1, at + half - 1)
+        for k in range(0, (last - row + 1) // 2 * pitch, pitch):
+            spins[target + k] = spins[source + k]
+
+
+@jit_inline
+def _copy_row(spins, geometry, row, parity):
+    """Renew the copy of a half row beyond the edge of the lattice, if it has one."""
+    rows, columns, _, twist, _ = geometry
     source = half_row(geometry, row, parity)
     length = (columns + 1 - parity) // 2
     turn = np.uint64(twist)
@@ -74,6 +108,16 @@ def refresh_copies(spins, geometry, row, parity):
         target = half_row(geometry, -1, parity)
         for i in range(length):
             spins[target + i] = (spins[source + i] << turn) | (spins[source + i] >> back)
+
+
+@jit_inline
+def refresh_copies(spins, geometry, first, last, colour):
+    """Renew what was copied from rows first ... last - 1, columns of this colour, after they changed."""
+    _copy_ends(spins, geometry, first, last, colour)
+    if first == 0:
+        _copy_row(spins, geometry, 0, colour & 1)
+    if last == geometry[0]:
+        _copy_row(spins, geometry, last - 1, (last - 1 + colour) & 1)
 
 
 @jit_inline
@@ -168,91 +212,84 @@ def _classify(scratch, at, spins, geometry, model, row, parity, start, length):
         classify_heat_bath(scratch, at, spins, site, side, up, down, words, sign)
     else:
         classify_metropolis(scratch, at, spins, site, side, up, down, words, sign)
+    pitch = geometry[2]
+    for i in range(pitch - 1 - start % pitch, length, pitch):
+        scratch[NEED + at + np.uint64(i)] = ZERO  # copies between rows decide nothing
+    for i in range(length, aligned(length)):
+        scratch[NEED + at + np.uint64(i)] = ZERO
 
 
 @jit
-def update_block(spins, geometry, scratch, model, colour, row, start, words, width):
-    """Update `words` <= BLOCK sites of one colour: those from slot `start` of a row on, and of the rows below.
+def update_colour(spins, geometry, scratch, model, colour, first, last, start):
+    """Update the sites of one colour of the checkerboard in rows first ... last - 1.
 
-    width: words of a half row that take part.  Sites that are updated together must not be neighbours.
+    They go in blocks, through the rows of one part and then through those of the other.  With odd columns the last one
+    is left out, since it touches the first; with start = columns // 2 it comes alone.  Of such lattices only one row
+    can be updated at once.
     """
+    _, columns, pitch, _, _ = geometry
     thresholds, _, _, heat_bath, field = model
-    at, r, first = 0, row, start
-    while at < words:
-        length = min(width - first, words - at)
-        _classify(scratch, np.uint64(at), spins, geometry, model, r, (r + colour) & 1, first, length)
-        at, r, first = at + length, r + 1, 0
-    if field:
-        decide_5(scratch, thresholds, np.uint64(words))
-    else:
-        decide_2(scratch, thresholds, np.uint64(words))
-        if heat_bath:
-            toss_coins(scratch, np.uint64(words))
-    at, r, first = 0, row, start
-    while at < words:
-        length = min(width - first, words - at)
-        site = np.uint64(half_row(geometry, r, (r + colour) & 1) + first)
-        _flip(scratch, np.uint64(at), spins, site, np.uint64(length))
-        at, r, first = at + length, r + 1, 0
-
-
-@jit
-def update_colour(spins, geometry, scratch, model, colour, first, last):
-    """Update the sites of one colour of the checkerboard in rows first ... last - 1."""
-    half = geometry[1] // 2
-    total = (last - first) * half
-    for done in range(0, total, BLOCK):
-        row, start = first + done // half, done % half
-        update_block(spins, geometry, scratch, model, colour, row, start, min(BLOCK, total - done), half)
-    for row in range(first, last):
-        refresh_copies(spins, geometry, row, (row + colour) & 1)
-
-
-@jit
-def sweep(spins, geometry, scratch, model):
-    """Attempt to flip every spin once: in checkerboard order, or row after row where a side is odd."""
-    rows, columns, _, _ = geometry
-    if rows % 2 == 0 and columns % 2 == 0:
-        update_colour(spins, geometry, scratch, model, 0, 0, rows)
-        update_colour(spins, geometry, scratch, model, 1, 0, rows)
-        return
     half = columns // 2
-    for row in range(rows):
-        for parity in range(2):
-            colour = (row + parity) & 1
-            for start in range(0, half, BLOCK):
-                update_block(spins, geometry, scratch, model, colour, row, start, min(BLOCK, half - start), half)
-            refresh_copies(spins, geometry, row, parity)
-        if columns % 2 == 1:
-            update_block(spins, geometry, scratch, model, row & 1, row, half, 1, half + 1)
-            refresh_copies(spins, geometry, row, 0)
+    length = ((last - first + 1) // 2 - 1) * pitch + half if start == 0 else half + 1  # of the first part
+    others = (last - first) // 2  # rows of the other part, which begins on a cache line of its own
+    end = length if others == 0 else aligned(length) + (others - 1) * pitch + half
+    while start < end:
+        words = min(end - start, BLOCK if end - start > 2 * SLOTS else SLOTS)
+        row, slot = (first, start) if start < length else (first + 1, start - aligned(length))
+        at, r, s = 0, row, slot
+        while at < words:
+            number = min(length - s, words - at)
+            _classify(scratch, np.uint64(at), spins, geometry, model, r, (r + colour) & 1, s, number)
+            at, r, s = at + aligned(number), r + 1, 0
+        if field:
+            decide_5(scratch, thresholds, np.uint64(words))
+        else:
+            decide(scratch, thresholds, np.uint64(words), 2)
+            if heat_bath:
+                toss_coins(scratch, np.uint64(words))
+        at, r, s = 0, row, slot
+        while at < words:
+            number = min(length - s, words - at)
+            site = np.uint64(half_row(geometry, r, (r + colour) & 1) + s)
+            _flip(scratch, np.uint64(at), spins, site, np.uint64(number))
+            at, r, s = at + aligned(number), r + 1, 0
+        start += words
+    refresh_copies(spins, geometry, first, last, colour)
 
 
 @jit
 def sample(spins, geometry, scratch, model, counter, every, unsatisfied, ups):
     """Replica-packed: every `every` sweeps count the unsatisfied bonds and the up spins of each replica.
 
+    A sweep attempts to flip every spin once: in checkerboard order, or row after row where a side is odd.
     unsatisfied, ups: (measurements, 64) int32, filled here.  counter: 2 * COUNTER_WORDS zeros.
     """
+    rows, columns, _, _, _ = geometry
+    bipartite = rows % 2 == 0 and columns % 2 == 0
+    height, steps = (rows, 2) if bipartite else (1, 2 + columns % 2)
     for n in range(len(ups)):
         for _ in range(every):
-            sweep(spins, geometry, scratch, model)
+            for row in range(0, rows, height):
+                for step in range(steps):
+                    start = 0 if step < 2 else columns // 2
+                    update_colour(spins, geometry, scratch, model, (row + step) & 1, row, row + height, start)
         count_replicas(spins, geometry, model[2], counter, unsatisfied[n], ups[n])
 
 
 @jit
 def count_replicas(spins, geometry, sign, counter, unsatisfied, ups):
     """Unsatisfied bonds and up spins of each of the 64 replicas, into two arrays of 64."""
-    rows, columns, _, _ = geometry
+    rows, columns, _, _, _ = geometry
     half = columns // 2
     width = 16
-    while width < min(half + columns % 2, SLOTS):
+    while width < min(half + columns % 2, counting.SLOTS):
         width *= 2
     used = np.uint64(width)
     taken = 0
     for row in range(0, rows, 2):
-        for start in range(0, half, SLOTS):
-            _count_two_rows(counter, spins, geometry, row, start, min(SLOTS, half - start), used, ALL, sign, taken)
+        for start in range(0, half, counting.SLOTS):
+            words = min(counting.SLOTS, half - start)
+            _count_two_rows(counter, spins, geometry, row, start, words, used, ALL, sign, taken)
             taken += 1
         if columns % 2 == 1:
             _count_two_rows(counter, spins, geometry, row, half, 1, used, ZERO, sign, taken)

@@ -8,37 +8,24 @@ import numpy as np
 from numba import prange
 
 from ising_mc.kernels._jit import jit, jit_parallel
+from ising_mc.kernels.bits import popcount
 from ising_mc.kernels.square import half_row, update_colour
 
 ONE = np.uint64(1)
-_2, _4, _56 = np.uint64(2), np.uint64(4), np.uint64(56)
-_01 = np.uint64(0x0101010101010101)
-_0F = np.uint64(0x0F0F0F0F0F0F0F0F)
-_33 = np.uint64(0x3333333333333333)
-_55 = np.uint64(0x5555555555555555)
-
-
-@jit
-def popcount(word):
-    """Number of set bits (LLVM recognises this form and takes the processor's instruction)."""
-    word -= (word >> ONE) & _55
-    word = (word & _33) + ((word >> _2) & _33)
-    return (((word + (word >> _4)) & _0F) * _01) >> _56
 
 
 @jit
 def count_rows(spins, geometry, sign, first, last):
     """Unsatisfied right and down bonds, and up spins, of rows first ... last - 1: two integers."""
     half = np.uint64(geometry[1] // 2)
-    next_row = np.uint64(2 * geometry[2])
     unsatisfied, ups = np.uint64(0), np.uint64(0)
     for row in range(first, last):
         even, odd = np.uint64(half_row(geometry, row, 0)), np.uint64(half_row(geometry, row, 1))
+        even_below, odd_below = np.uint64(half_row(geometry, row + 1, 0)), np.uint64(half_row(geometry, row + 1, 1))
         for i in range(half):
             e, o = spins[even + i], spins[odd + i]
             unsatisfied += popcount(e ^ o ^ sign) + popcount(o ^ spins[even + ONE + i] ^ sign)
-            unsatisfied += popcount(e ^ spins[even + next_row + i] ^ sign)
-            unsatisfied += popcount(o ^ spins[odd + next_row + i] ^ sign)
+            unsatisfied += popcount(e ^ spins[even_below + i] ^ sign) + popcount(o ^ spins[odd_below + i] ^ sign)
             ups += popcount(e) + popcount(o)
     return np.int64(unsatisfied), np.int64(ups)
 
@@ -55,7 +42,7 @@ def sample_sites(spins, geometry, scratches, model, every, unsatisfied, ups):
             for colour in range(2):
                 for band in range(bands):
                     first, last = band * rows // bands, (band + 1) * rows // bands
-                    update_colour(spins, geometry, scratches[band], model, colour, first, last)
+                    update_colour(spins, geometry, scratches[band], model, colour, first, last, 0)
         unsatisfied[n], ups[n] = count_rows(spins, geometry, model[2], 0, rows)
 
 
@@ -69,7 +56,7 @@ def sample_sites_parallel(spins, geometry, scratches, model, every, unsatisfied,
             for colour in range(2):
                 for band in prange(bands):
                     first, last = band * rows // bands, (band + 1) * rows // bands
-                    update_colour(spins, geometry, scratches[band], model, colour, first, last)
+                    update_colour(spins, geometry, scratches[band], model, colour, first, last, 0)
         for band in prange(bands):
             first, last = band * rows // bands, (band + 1) * rows // bands
             counts[band, 0], counts[band, 1] = count_rows(spins, geometry, model[2], first, last)
