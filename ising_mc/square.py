@@ -170,6 +170,7 @@ class ReplicaSampler(_Packed):
         self.model = kernel_model(model, temperature, update)
         self.scratch = aligned_zeros(bernoulli.SCRATCH_WORDS)
         self.counter = aligned_zeros(2 * counting.COUNTER_WORDS)
+        self.inside = square.inside_of(self.geometry)
 
     def start(self, seed: int, system: str, temperature: float, word: int, start: str) -> None:
         """Draw the first state; "mixed" starts the even replicas up and the odd ones at random."""
@@ -198,7 +199,9 @@ class ReplicaSampler(_Packed):
     def sample(self, measurements: int, every: int) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
         """Unsatisfied bonds and up spins, (measurements, 64) each, one measurement after every `every` sweeps."""
         unsatisfied, ups = np.empty((2, measurements, LANES), np.int32)
-        square.sample(self.spins, self.geometry, self.scratch, self.model, self.counter, every, unsatisfied, ups)
+        square.sample(
+            self.spins, self.geometry, self.inside, self.scratch, self.model, self.counter, every, unsatisfied, ups
+        )
         return unsatisfied, ups
 
 

@@ -20,14 +20,14 @@ PENDING = np.uint64((LEVELS + 1) * SLOTS)
 COUNTER_WORDS = (2 * LEVELS + 1) * SLOTS
 BONDS, UPS = np.uint64(0), np.uint64(COUNTER_WORDS)
 WIDTH = np.uint64(SLOTS)
-ONE, TWO = np.uint64(1), np.uint64(2)
+ONE, TWO, THREE = (np.uint64(n) for n in (1, 2, 3))
 
 
 @jit_inline
 def carry_save(x, y, z):
     """The sum x + y + z of three bits a lane: (its 1 digit, its 2 digit)."""
     half = x ^ y
-    return half ^ z, (half & z) | (~half & x)  # where x and y agree, they are the carry
+    return half ^ z, ((x ^ z) & ~half) ^ z  # x where x and y agree, else z; in this form LLVM sees one operation
 
 
 @jit_inline

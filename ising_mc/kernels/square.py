@@ -40,12 +40,13 @@ from ising_mc.kernels.bernoulli import (
     decide_5,
     toss_coins,
 )
-from ising_mc.kernels.counting import BONDS, CARRY, TWO, UPS, WIDTH, carry_save, take_carry, totals
+from ising_mc.kernels.counting import BONDS, CARRY, THREE, TWO, UPS, WIDTH, carry_save, take_carry, totals
 
 SLOTS = int(bernoulli.SLOTS)
 ONE = np.uint64(1)
 _63 = np.uint64(63)
 ALL = np.uint64(0xFFFFFFFFFFFFFFFF)
+BOND_LEVEL, UP_LEVEL = 4, 3  # where what is counted enters its counter
 
 
 def geometry_of(rows, columns, twist):
@@ -58,6 +59,16 @@ def geometry_of(rows, columns, twist):
 def words_needed(geometry):
     """Words of all parts."""
     return 4 * geometry[4]
+
+
+def inside_of(geometry):
+    """Masks of the slots of even and of odd columns, to be read from any slot of a row on.
+
+    All ones, but 0 for the copies between two rows.
+    """
+    _, columns, pitch, _, _ = geometry
+    slot = np.arange(pitch + 2 * counting.SLOTS) % pitch
+    return np.stack([np.where(slot < (columns + 1 - parity) // 2, ALL, ZERO) for parity in range(2)])
 
 
 @jit_inline
@@ -258,11 +269,11 @@ def update_colour(spins, geometry, scratch, model, colour, first, last, start):
 
 
 @jit
-def sample(spins, geometry, scratch, model, counter, every, unsatisfied, ups):
+def sample(spins, geometry, inside, scratch, model, counter, every, unsatisfied, ups):
     """Replica-packed: every `every` sweeps count the unsatisfied bonds and the up spins of each replica.
 
     A sweep attempts to flip every spin once: in checkerboard order, or row after row where a side is odd.
-    unsatisfied, ups: (measurements, 64) int32, filled here.  counter: 2 * COUNTER_WORDS zeros.
+    inside: of `inside_of`;  counter: 2 * COUNTER_WORDS zeros;  unsatisfied, ups: (measurements, 64) int32, filled here.
     """
     rows, columns, _, _, _ = geometry
     bipartite = rows % 2 == 0 and columns % 2 == 0
@@ -273,67 +284,89 @@ def sample(spins, geometry, scratch, model, counter, every, unsatisfied, ups):
                 for step in range(steps):
                     start = 0 if step < 2 else columns // 2
                     update_colour(spins, geometry, scratch, model, (row + step) & 1, row, row + height, start)
-        count_replicas(spins, geometry, model[2], counter, unsatisfied[n], ups[n])
+        count_replicas(spins, geometry, inside, model[2], counter, unsatisfied[n], ups[n])
 
 
 @jit
-def count_replicas(spins, geometry, sign, counter, unsatisfied, ups):
+def count_replicas(spins, geometry, inside, sign, counter, unsatisfied, ups):
     """Unsatisfied bonds and up spins of each of the 64 replicas, into two arrays of 64."""
-    rows, columns, _, _, _ = geometry
-    half = columns // 2
+    rows, _, pitch, _, _ = geometry
+    pairs = rows // 2
+    slots = max(pairs, 1) * pitch - 1  # through all pairs of rows, over copies that do not count
     width = 16
-    while width < min(half + columns % 2, counting.SLOTS):
+    while width < min((slots + 1) // 2, counting.SLOTS):
         width *= 2
-    used = np.uint64(width)
     taken = 0
-    for row in range(0, rows, 2):
-        for start in range(0, half, counting.SLOTS):
-            words = min(counting.SLOTS, half - start)
-            _count_two_rows(counter, spins, geometry, row, start, words, used, ALL, sign, taken)
-            taken += 1
-        if columns % 2 == 1:
-            _count_two_rows(counter, spins, geometry, row, half, 1, used, ZERO, sign, taken)
-            taken += 1
-    totals(counter, BONDS, used, 3, taken, unsatisfied)
-    totals(counter, UPS, used, 2, taken, ups)
+    for start in range(0, slots if pairs > 0 else 0, 2 * counting.SLOTS):
+        words = min((slots - start + 1) // 2, counting.SLOTS)
+        _count_two_rows(counter, spins, geometry, inside, 0, start, words, np.uint64(width), ALL, sign, taken)
+        taken += 1
+    for start in range(0, pitch - 1 if rows % 2 == 1 else 0, 2 * counting.SLOTS):
+        words = min((pitch - start) // 2, counting.SLOTS)
+        _count_two_rows(counter, spins, geometry, inside, rows - 1, start, words, np.uint64(width), ZERO, sign, taken)
+        taken += 1
+    totals(counter, BONDS, np.uint64(width), BOND_LEVEL, taken, unsatisfied)
+    totals(counter, UPS, np.uint64(width), UP_LEVEL, taken, ups)
 
 
 @jit_inline
-def _count_two_rows(counter, spins, geometry, row, start, words, width, odd_mask, sign, earlier):
-    """Count the right and down bonds of slots start ... in two rows, even and (where odd_mask is set) odd columns."""
-    rows = geometry[0]
-    second_mask = ALL if row + 1 < rows else ZERO
-    second_odd = second_mask & odd_mask
+def _count_two_rows(counter, spins, geometry, inside, row, start, words, width, second_mask, sign, earlier):
+    """Count the right and down bonds of 2 * words slots from `start` on, in a row and (with second_mask) the next.
+
+    The slot behind the last row may be among them: it is a copy.
+    """
     e0, o0 = np.uint64(half_row(geometry, row, 0) + start), np.uint64(half_row(geometry, row, 1) + start)
     e1, o1 = np.uint64(half_row(geometry, row + 1, 0) + start), np.uint64(half_row(geometry, row + 1, 1) + start)
-    third = min(row + 2, rows)
+    third = min(row + 2, geometry[0])
     e2, o2 = np.uint64(half_row(geometry, third, 0) + start), np.uint64(half_row(geometry, third, 1) + start)
-    for j in range(np.uint64(words)):
-        even, odd, even_below, odd_below = spins[e0 + j], spins[o0 + j], spins[e1 + j], spins[o1 + j]
-        w = even ^ odd ^ sign
-        x = even ^ even_below ^ sign
-        y = (odd ^ spins[e0 + ONE + j] ^ sign) & odd_mask
-        z = (odd ^ odd_below ^ sign) & odd_mask
-        digit_1, two_a = carry_save(counter[j], w, x)
-        digit_1, two_b = carry_save(digit_1, y, z)
-        up_1, up_two_a = carry_save(counter[UPS + j], even, odd & odd_mask)
-        even, odd = even_below, odd_below
-        w = (even ^ odd ^ sign) & second_mask
-        x = (even ^ spins[e2 + j] ^ sign) & second_mask
-        y = (odd ^ spins[e1 + ONE + j] ^ sign) & second_odd
-        z = (odd ^ spins[o2 + j] ^ sign) & second_odd
-        digit_1, two_c = carry_save(digit_1, w, x)
-        digit_1, two_d = carry_save(digit_1, y, z)
-        up_1, up_two_b = carry_save(up_1, even & second_mask, odd & second_odd)
-        digit_2, four_a = carry_save(counter[WIDTH + j], two_a, two_b)
-        digit_2, four_b = carry_save(digit_2, two_c, two_d)
-        digit_4, carry = carry_save(counter[TWO * WIDTH + j], four_a, four_b)
-        up_2, up_carry = carry_save(counter[UPS + WIDTH + j], up_two_a, up_two_b)
-        counter[j], counter[WIDTH + j], counter[TWO * WIDTH + j] = digit_1, digit_2, digit_4
-        counter[UPS + j], counter[UPS + WIDTH + j] = up_1, up_2
-        counter[CARRY + j], counter[UPS + CARRY + j] = carry, up_carry
+    here, half = np.uint64(start % geometry[2]), np.uint64(words)
+    for j in range(half):
+        digits = counter[j], counter[WIDTH + j], counter[TWO * WIDTH + j]
+        up_digits = counter[UPS + j], counter[UPS + WIDTH + j]
+        k = j + half
+        first, second = inside[0, here + j], inside[1, here + j]
+        places = e0 + j, o0 + j, e1 + j, o1 + j, e2 + j, o2 + j
+        digits, up_digits, eight_a, four_a = _count_slot(
+            spins, places, first, second, second_mask, sign, digits, up_digits
+        )
+        first, second = inside[0, here + k], inside[1, here + k]
+        places = e0 + k, o0 + k, e1 + k, o1 + k, e2 + k, o2 + k
+        digits, up_digits, eight_b, four_b = _count_slot(
+            spins, places, first, second, second_mask, sign, digits, up_digits
+        )
+        counter[j], counter[WIDTH + j], counter[TWO * WIDTH + j] = digits
+        counter[UPS + j], counter[UPS + WIDTH + j] = up_digits
+        at = THREE * WIDTH + j
+        counter[at], counter[CARRY + j] = carry_save(counter[at], eight_a, eight_b)
+        at = UPS + TWO * WIDTH + j
+        counter[at], counter[UPS + CARRY + j] = carry_save(counter[at], four_a, four_b)
     # slots beyond `words` must not bring old carries
-    for j in range(np.uint64(words), width):
+    for j in range(half, width):
         counter[CARRY + j], counter[UPS + CARRY + j] = ZERO, ZERO
-    take_carry(counter, BONDS, width, 3, earlier)
-    take_carry(counter, UPS, width, 2, earlier)
+    take_carry(counter, BONDS, width, BOND_LEVEL, earlier)
+    take_carry(counter, UPS, width, UP_LEVEL, earlier)
+
+
+@jit_inline
+def _count_slot(spins, places, even_mask, odd_mask, second_mask, sign, digits, up_digits):
+    """Add the eight bonds and four spins of a slot to the digits; the carries, too, of weight 8 and 4."""
+    e0, o0, e1, o1, e2, o2 = places
+    digit_1, digit_2, digit_4 = digits
+    up_1, up_2 = up_digits
+    even, odd, even_below, odd_below = spins[e0], spins[o0], spins[e1], spins[o1]
+    w, x = (even ^ odd ^ sign) & even_mask, (even ^ even_below ^ sign) & even_mask
+    y, z = (odd ^ spins[e0 + ONE] ^ sign) & odd_mask, (odd ^ odd_below ^ sign) & odd_mask
+    digit_1, two_a = carry_save(digit_1, w, x)
+    digit_1, two_b = carry_save(digit_1, y, z)
+    up_1, up_two_a = carry_save(up_1, even & even_mask, odd & odd_mask)
+    even_mask, odd_mask = even_mask & second_mask, odd_mask & second_mask
+    w, x = (even_below ^ odd_below ^ sign) & even_mask, (even_below ^ spins[e2] ^ sign) & even_mask
+    y, z = (odd_below ^ spins[e1 + ONE] ^ sign) & odd_mask, (odd_below ^ spins[o2] ^ sign) & odd_mask
+    digit_1, two_c = carry_save(digit_1, w, x)
+    digit_1, two_d = carry_save(digit_1, y, z)
+    up_1, up_two_b = carry_save(up_1, even_below & even_mask, odd_below & odd_mask)
+    digit_2, four_a = carry_save(digit_2, two_a, two_b)
+    digit_2, four_b = carry_save(digit_2, two_c, two_d)
+    digit_4, eight = carry_save(digit_4, four_a, four_b)
+    up_2, up_four = carry_save(up_2, up_two_a, up_two_b)
+    return (digit_1, digit_2, digit_4), (up_1, up_2), eight, up_four
