@@ -137,7 +137,7 @@ def aims(known: dict[str, Any]) -> list[str]:
     whole = studies.get("whole_command", {})
     for own in whole.get("rows", []):
         share, sampling, (low, high) = own["share"], own["sampling_share"], own["range"]
-        name = f"whole command over kernel, {own['sweeps']} sweeps, measured every {own['every']}"
+        name = f"whole command over kernel, L = {own['L']}, {own['sweeps']} sweeps, measured every {own['every']}"
         reason = (
             f"sampling, measuring and saving reach {sampling:.0%}; what follows is statistics and the compressed file"
         )
@@ -212,14 +212,14 @@ def measuring(found: list[dict[str, Any]]) -> list[str]:
 def whole_command(found: dict[str, Any]) -> list[str]:
     kernel = found["kernel"]
     rows = [
-        (str(row["sweeps"]), str(row["every"]), f"{number(row['sampling'])} ({row['sampling_share']:.0%})",
+        (str(row["L"]), str(row["sweeps"]), str(row["every"]), f"{number(row['sampling'])} ({row['sampling_share']:.0%})",
          f"{number(row['whole'])} ({row['share']:.0%})", f"{row['bytes'] / 1e6:.0f}")
         for row in found["rows"]
     ]  # fmt: skip
-    headings = ("sweeps", "measured every", "sampling and saving", "from the shell to the end", "result file, MB")
+    headings = ("L", "sweeps", "measured every", "sampling and saving", "from the shell to the end", "result file, MB")
     return [
         "## The whole command", "",
-        f"33 temperatures x 64 replicas of L = 64, {found['threads']} threads; the kernel alone, just before each: {number(kernel)} attempts/ns.",
+        f"33 temperatures x 64 replicas, {found['threads']} threads; the kernel alone, just before each: {number(kernel)} attempts/ns.",
         "", *table(headings, rows),
         f"A run of one sweep takes {found['warm']:.2f} s from the shell to the end, {found['cold']:.1f} s with an empty cache.",
         "",
@@ -286,7 +286,7 @@ def roofline(found: dict[str, Any]) -> list[str]:
     ceilings = found["ceilings"]
     names = {
         "random_words": "words of xoroshiro128++ a ns", "generator_operations": "64-bit operations of that a ns",
-        "logic_operations": "logic on words in the first-level cache, operations a ns",
+        "logic_operations": "sums and differences of words in the first-level cache, operations a ns",
         "cache_bytes": "bytes a ns, first-level cache", "second_bytes": "bytes a ns, second-level cache", "memory_bytes": "bytes a ns, memory",
         "table_products": "products of a bit and a weight by tables a ns",
     }  # fmt: skip

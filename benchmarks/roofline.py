@@ -1,8 +1,9 @@
 """What the kernels could do on this processor, and what share they reach.
 
 For each kernel the 64-bit operations on words and the bytes that one attempt needs are counted from its source, line by
-line.  What the processor could do is measured here, not looked up: operations a ns, by a loop of the kind that dominates
-the kernels, and bytes a ns, from the first-level cache and from memory.
+line, with any logic of three words as one operation, as AVX-512 has it (other processors need up to twice as many).
+What the processor could do is measured here, not looked up: operations a ns, by a loop of sums and differences, and
+bytes a ns, from the first-level cache and from memory.
 """
 
 import statistics
@@ -25,16 +26,17 @@ from ising_mc.kernels.xoroshiro import next_bits
 LANES = 64
 ROUNDS = 7
 PLANES = bernoulli.ROUNDS + bernoulli.SHARED_ROUNDS / 4  # random words that an attempt of 64 lanes takes
-GENERATOR = 9  # operations of xoroshiro128++ for a word of random bits, a rotation being one
+GENERATOR = 8  # operations of xoroshiro128++ for a word of random bits, a rotation being one
 WORD = 8  # bytes
 DECISION = 18  # an exponential (20 operations of 32 bits, counted as halves), a comparison, 16 random bits
-SLOTS = 10  # operations a word of entering a slot and of taking the verdicts
-SLOT_WORDS = 14  # words to and from the cache for that, and for the shared bits
+SLOT_WORDS = 10  # to and from the cache for a word's entering a slot and taking the verdicts
 
 
 def bits(classes: int) -> float:
-    """Operations a word of drawing random bits and comparing them with the thresholds of so many classes."""
-    return PLANES * (GENERATOR + 5 + 2 * (classes - 1)) + SLOTS
+    """Operations a word of drawing random bits, what they mean for the thresholds of so many classes, and sharing."""
+    a_place = GENERATOR + 1.5 + (classes - 1)  # the verdict; who is open, two places at once; the digits of the classes
+    enter, leave = 3 + (classes - 1), 3
+    return PLANES * a_place + enter + leave
 
 
 SOURCES = {"cache": "first-level cache", "second": "second-level cache", "memory": "memory"}
@@ -56,14 +58,14 @@ class Kernel:
 
 
 WORKED = "[grid]\nreplicas = 64\ntemperatures = [{T}]\n[schedule]\nsweeps = 1\n"
-SQUARE = bits(2) + 23  # and: five loads become the number of unsatisfied bonds, that becomes classes; the flip
+SQUARE = bits(2) + 14 + 1  # and: five loads become the number of unsatisfied bonds, that becomes classes; the flip
 SQUARE_BYTES = WORD * (17 + SLOT_WORDS + 8 + 3)  # two passes over bits, slots, neighbours and classes, flip
-CUBIC = bits(3) + 6 + 30 + 18
+CUBIC = bits(3) + 6 + 21 + 12 + 1
 CUBIC_BYTES = WORD * (19 + SLOT_WORDS + 18 + 10 + 3)  # and the six directions are written and read
 TRIED = (
-    "Done: nine random words instead of twelve, since four sites share those of the later bits, and no reference counts: "
-    "1.05 to 1.25 times as fast on the square lattice, 1.13 to 1.18 on the cubic one. Fewer words without sharing (10, 8, 6) "
-    "gave .97, .83, .72 and 1.02, .93, .81 times the rate (EPYC, Zen 4, 2026-11-26). Left: two rows a loop, one store less"
+    "Done: nine random words instead of twelve, since four sites share those of the later places; random bits that say where "
+    "u differs from its threshold, not u; rows that follow each other in memory, for one loop over many. Tried: more or fewer "
+    "places before sharing, and eight sites a slot (more lanes are left to settle than random words are saved)"
 )
 
 
@@ -81,7 +83,7 @@ def kernels() -> list[Kernel]:
     one = 'packing = "sites"\n'
     return [
         Kernel("square, L = 128, 64 replicas a word", lattice("square", 128, TC, "metropolis"), SQUARE / LANES,
-               SQUARE_BYTES / LANES, limit="lanes left to settle, short rows", help=TRIED),
+               SQUARE_BYTES / LANES, limit="shifts, of which only one a cycle can be done; lanes left to settle; copies between short rows", help=TRIED),
         Kernel("square, L = 2048, 64 sites a word", lattice("square", 2048, TC, "metropolis", 1, one), SQUARE / LANES,
                SQUARE_BYTES / LANES, limit="the same", help="the same"),
         Kernel("cubic, L = 32, 64 replicas a word", lattice("cubic", 32, TC_3D, "metropolis"), CUBIC / LANES,
@@ -112,11 +114,14 @@ def generator_loop(a: Any, b: Any, out: Any, times: int) -> None:
 
 @njit
 def logic_loop(a: Any, b: Any, out: Any, times: int) -> None:
-    """Eight operations on words in the first-level cache."""
-    for t in range(times):
+    """Sixteen operations on words in the first-level cache, no two of which a processor can do as one."""
+    for _ in range(times):
         for k in range(np.uint64(len(out))):
-            x, y = a[k], b[k]
-            out[k] ^= ((x & y) | (x ^ np.uint64(t))) + ((x << np.uint64(3)) ^ (y >> np.uint64(5)))
+            x, y, z = a[k], b[k], out[k]
+            for _ in range(4):
+                x = (x + y) ^ z
+                y = (y + z) ^ x
+            out[k] = y
 
 
 @njit
@@ -150,7 +155,7 @@ def ceilings() -> dict[str, float]:
     return {
         "random_words": words,
         "generator_operations": words * GENERATOR,
-        "logic_operations": pace(lambda: logic_loop(a, b, out, times), 8 * n * times),
+        "logic_operations": pace(lambda: logic_loop(a, b, out, times), 16 * n * times),
         "cache_bytes": pace(lambda: copy_loop(a, out, times), 16 * n * times),
         "second_bytes": pace(lambda: copy_loop(middle, middle_out, times // 30), 16 * len(middle) * (times // 30)),
         "memory_bytes": pace(lambda: copy_loop(big, other, 1), 16 * len(big)),

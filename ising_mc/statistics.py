@@ -38,7 +38,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import fft
 from scipy.special import betaincinv, fdtrc, stdtr, stdtrit
 
 from ising_mc.kernels.series import LAGS, add_lagged_products, look_through, sum_blocks
@@ -370,6 +369,8 @@ def _spectral_products(
     deviations: Iterable[Floats], shape: tuple[int, int], lags: int, precision: type = np.float32
 ) -> Floats:
     """Sums of d(s) d(s + t) over sweeps and replicas, for t < `lags`, from deviations of some replicas at a time."""
+    from scipy import fft  # here, because it takes long to import and is needed for slow series only
+
     replicas, n = shape
     size = fft.next_fast_len(n + lags - 1, real=True)  # zeros behind each replica keep its ends apart
     power = np.zeros(size // 2 + 1)

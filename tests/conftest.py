@@ -2,12 +2,13 @@
 
 import importlib
 import pkgutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from helpers import SITES, Data, complete, datasets, toml
 from numba.core.registry import CPUDispatcher
+from tasks import text_of
 
 import ising_mc.kernels
 
@@ -26,6 +27,19 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def small_data(compiled: Path) -> Data:
     """The data sets of the small run."""
     return datasets(compiled)
+
+
+@pytest.fixture(scope="session")
+def references(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Data]:
+    """Data sets of a kind of run, made by one process, and made once."""
+    folder, found = tmp_path_factory.mktemp("references"), dict[str, Data]()
+
+    def of(kind: str) -> Data:
+        if kind not in found:
+            found[kind] = datasets(complete(folder, text_of(kind, folder), kind.replace(" ", "_")))
+        return found[kind]
+
+    return of
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -182,7 +182,7 @@ def classify_field(scratch, at, spins, site, side, up, down, words, sign, heat_b
         none, one = ~(ones | twos | fours), ones & ~twos
         two, three = twos & ~ones, ones & twos
         is_up = spins[site + i]
-        _, gain_0 = _costs_and_gains(is_up & none, ~is_up & fours, c0)
+        gain_0 = (~is_up & fours & c0) | (is_up & none & ~c0)  # class 0 is what is in no other
         cost_1, gain_1 = _costs_and_gains(is_up & one, ~is_up & three, c1)
         cost_2, gain_2 = _costs_and_gains(is_up & two, ~is_up & two, c2)
         cost_3, gain_3 = _costs_and_gains(is_up & three, ~is_up & one, c3)
