@@ -16,7 +16,8 @@ from typing import Any
 
 import numpy as np
 import vnni
-from contenders import BATCH, RATE, SEED, digits, rbms_learner, trainer_of
+from contenders import SEED
+from learners import BATCH, RATE, digits, rbms_learner, trainer_of
 from speed import ROUNDS, Job, take_turns
 from threadpoolctl import threadpool_limits
 

@@ -1,4 +1,4 @@
-"""Who takes part in the contests of `contests.py`: this engine, and the rivals that users would take instead.
+"""Who takes part in the contests on lattices of `contests.py`: this engine, and the rivals that users would take instead.
 
 Each function makes an object for `harness.py`.  Energies that are checked come from longer runs of a smaller system,
 by the same calls; their errors from series of the rival itself, or from repeated runs where it tells means only.
@@ -93,16 +93,18 @@ def engine(
 # --- lattices -------------------------------------------------------------------------------------------------------
 
 
-def mcising(L: int, T: float, dimension: int = 2, update: str = "METROPOLIS", check_size: int = 16) -> Simple:
+def mcising(
+    L: int, T: float, dimension: int = 2, update: str = "METROPOLIS", check_size: int = 16, check_T: float | None = None
+) -> Simple:  # fmt: skip
     import mcising as peer
 
-    def made(size: int) -> Any:
+    def made(size: int, T: float) -> Any:
         kind = peer.LatticeType.CUBIC if dimension == 3 else peer.LatticeType.SQUARE
         shape = peer.LatticeConfig(lattice_type=kind, size=size, j1=1.0)
         algorithm = getattr(peer.Algorithm, update)
         return peer.Simulation(peer.SimulationConfig(lattice=shape, temperatures=(T,), n_sweeps=1, algorithm=algorithm))
 
-    other = made(L)
+    other = made(L, T)
     if update != "METROPOLIS":  # from its own random start clusters would take hours to order a large lattice
         other.spins = ordered(L)
         other.sweep(5, temperature=T)
@@ -115,9 +117,9 @@ def mcising(L: int, T: float, dimension: int = 2, update: str = "METROPOLIS", ch
         return float(steps) * L**dimension
 
     def check() -> tuple[float, float]:
-        small = made(check_size)
-        small.sweep(5000, temperature=T)
-        return of_series([small.sweep(5, temperature=T)["energy"] for _ in range(20000)])
+        small = made(check_size, check_T or T)
+        small.sweep(5000, temperature=check_T or T)
+        return of_series([small.sweep(5, temperature=check_T or T)["energy"] for _ in range(20000)])
 
     return Simple(work, check)
 
@@ -134,7 +136,7 @@ def ordered(L: int, T: float = TC) -> NDArray[np.int8]:
     return 2 * unpack(sampler.state().spins)[:, 0].reshape(L, L).astype(np.int8) - 1
 
 
-def peapods(L: int, T: float, dimension: int = 2, check_size: int = 16) -> Simple:
+def peapods(L: int, T: float, dimension: int = 2, check_size: int = 16, check_T: float | None = None) -> Simple:
     import peapods as peer
 
     other = peer.Ising((L,) * dimension, "ferro", np.array([T]), n_replicas=1)
@@ -144,7 +146,7 @@ def peapods(L: int, T: float, dimension: int = 2, check_size: int = 16) -> Simpl
         return float(steps) * L**dimension
 
     def check() -> tuple[float, float]:
-        small, found = peer.Ising((check_size,) * dimension, "ferro", np.array([T]), n_replicas=1), []
+        small, found = peer.Ising((check_size,) * dimension, "ferro", np.array([check_T or T]), n_replicas=1), []
         small.sample(5000, warmup_ratio=0.0, sequential=True)
         for _ in range(32):  # one after the other: two new ones would be the same run twice
             small.sample(4000, warmup_ratio=0.1, sequential=True)
@@ -184,13 +186,13 @@ def square_bonds(L: int, dimension: int) -> list[tuple[int, int]]:
     return [(int(i), int(j)) for i, j in np.concatenate(pairs)]
 
 
-def dwave(L: int, T: float, dimension: int = 2, check_size: int = 16) -> Simple:
+def dwave(L: int, T: float, dimension: int = 2, check_size: int = 16, check_T: float | None = None) -> Simple:
     import dimod
     from dwave.samplers import SimulatedAnnealingSampler
 
     sampler = SimulatedAnnealingSampler()
 
-    def sampled(model: Any, sweeps: int, reads: int) -> Any:
+    def sampled(model: Any, T: float, sweeps: int, reads: int) -> Any:
         return sampler.sample(
             model, num_reads=reads, num_sweeps=sweeps, beta_range=(1 / T, 1 / T), beta_schedule_type="linear", seed=SEED
         )
@@ -203,11 +205,11 @@ def dwave(L: int, T: float, dimension: int = 2, check_size: int = 16) -> Simple:
     least = 20 if L**dimension > 2**17 else 1  # sweeps, so that making the first state does not count for much
 
     def work(steps: int) -> tuple[float, float]:
-        found = sampled(model, least * steps, 1)
+        found = sampled(model, T, least * steps, 1)
         return float(least * steps) * L**dimension, found.info["timing"]["sampling_ns"] / 1e9
 
     def check() -> tuple[float, float]:
-        return of_runs(sampled(made(check_size), 2500, 400).record.energy / check_size**dimension)
+        return of_runs(sampled(made(check_size), check_T or T, 2500, 400).record.energy / check_size**dimension)
 
     return Simple(work, check)
 
@@ -225,15 +227,15 @@ def _openjij(couplings: dict[tuple[int, int], float], T: float, n: int) -> Calla
     return work
 
 
-def openjij(L: int, T: float, dimension: int = 2, check_size: int = 16) -> Simple:
+def openjij(L: int, T: float, dimension: int = 2, check_size: int = 16, check_T: float | None = None) -> Simple:
     import openjij as peer
 
-    couplings = dict.fromkeys(square_bonds(L, dimension), -1.0)
+    beta, couplings = 1 / (check_T or T), dict.fromkeys(square_bonds(L, dimension), -1.0)
 
     def check() -> tuple[float, float]:
         few = dict.fromkeys(square_bonds(check_size, dimension), -1.0)
         found = peer.SASampler().sample_ising(
-            {}, few, beta_min=1 / T, beta_max=1 / T, num_sweeps=2500, num_reads=400
+            {}, few, beta_min=beta, beta_max=beta, num_sweeps=2500, num_reads=400
         )  # without a seed: with one all its reads are the same
         return of_runs(np.asarray(found.energies) / check_size**dimension)
 
@@ -434,347 +436,5 @@ def dwave_anneal(L: int, hot: float, cold: float, sweeps: int) -> Simple:
     def check() -> tuple[float, float]:
         work(max(0, 30 - len(energies)) or 1)
         return of_runs(energies)
-
-    return Simple(work, check)
-
-
-# --- Boltzmann machines ---------------------------------------------------------------------------------------------
-
-BATCH, RATE = 100, 0.05
-CHECKED_EPOCHS, RUNS, GRANTED = 300, 6, 0.1  # of learning; nats by which recipes alike in all that matters may differ
-
-
-def _restricted(visible: int, hidden: int) -> Any:
-    from ising_mc.machine import random_machine
-
-    return random_machine("restricted", "binary", (visible, hidden), 0.05, np.random.default_rng(SEED))
-
-
-def rbm(visible: int, hidden: int) -> Simple:
-    """64 chains a word."""
-    from ising_mc.boltzmann import MachineSystem, make_sampler
-    from ising_mc.words import LANES
-
-    own = _restricted(visible, hidden)
-    system = MachineSystem(own.kind, own.units, own.sizes, own, "benchmark")
-    sampler, _ = make_sampler(system, SEED, "blocks", 1.0, LANES)
-    sampler.start(SEED, "benchmark", 1.0, 0, "random")
-
-    def work(steps: int) -> float:
-        sampler.sweep(steps)
-        return float(own.n) * LANES * steps
-
-    def check() -> tuple[float, float]:
-        sampler.sweep(100)
-        return of_series(np.asarray(sampler.record(500, 1)["magnetization"], np.float64) / own.n / 2 + 0.5)
-
-    return Simple(work, check)
-
-
-def _of_chains(own: Any, step: Callable[[], tuple[Any, Any]], chains: int) -> Simple:
-    """Block Gibbs sampling by a function that makes the next states; checked by the mean activity."""
-
-    def work(steps: int) -> float:
-        for _ in range(steps):
-            step()
-        return float(own.n) * chains * steps
-
-    def check() -> tuple[float, float]:
-        work(50)
-        series = []
-        for _ in range(60):
-            v, h = step()
-            series.append((np.asarray(v).sum(axis=1) + np.asarray(h).sum(axis=1)) / own.n)
-        return of_series(np.array(series, np.float64).T)
-
-    return Simple(work, check)
-
-
-def rbm_numpy(visible: int, hidden: int, chains: int = 1000) -> Simple:
-    own = _restricted(visible, hidden)
-    W, b, c = (part.astype(np.float32) for part in (*own.weights, *own.biases))
-    rng = np.random.default_rng(SEED)
-    v = (rng.random((chains, visible), np.float32) < 0.5).astype(np.float32)
-
-    def step() -> tuple[Any, Any]:
-        h = (rng.random((chains, hidden), np.float32) < 1 / (1 + np.exp(-(v @ W + c)))).astype(np.float32)
-        v[:] = rng.random((chains, visible), np.float32) < 1 / (1 + np.exp(-(h @ W.T + b)))
-        return v, h
-
-    return _of_chains(own, step, chains)
-
-
-def rbm_sklearn(visible: int, hidden: int, chains: int = 1000) -> Simple:
-    from sklearn.neural_network import BernoulliRBM
-
-    own = _restricted(visible, hidden)
-    other = BernoulliRBM(n_components=hidden)
-    other.components_ = np.ascontiguousarray(own.weights[0].T.astype(np.float32))
-    other.intercept_visible_, other.intercept_hidden_ = (part.astype(np.float32) for part in own.biases)
-    rng = np.random.RandomState(SEED)
-    v = (rng.random_sample((chains, visible)) < 0.5).astype(np.float32)
-
-    def step() -> tuple[Any, Any]:
-        nonlocal v
-        h = other._sample_hiddens(v, rng)
-        v = other._sample_visibles(h, rng)
-        return v, h
-
-    return _of_chains(own, step, chains)
-
-
-def rbm_torch(visible: int, hidden: int, chains: int = 1000) -> Simple:
-    import torch
-
-    torch.set_num_threads(1)
-    own = _restricted(visible, hidden)
-    W, b, c = (torch.tensor(part, dtype=torch.float32) for part in (*own.weights, *own.biases))
-    v = (torch.rand(chains, visible) < 0.5).float()
-
-    def step() -> tuple[Any, Any]:
-        nonlocal v
-        with torch.no_grad():
-            h = torch.bernoulli(torch.sigmoid(c + v @ W))
-            v = torch.bernoulli(torch.sigmoid(b + h @ W.T))
-        return v, h
-
-    return _of_chains(own, step, chains)
-
-
-def digits() -> Any:
-    """8 x 8 digits, training and test examples."""
-    from ising_mc.trainingdata import read_data
-
-    path = Path(__file__).parent.parent / "configs" / "digits.npz"
-    values = read_data(path, None, "binary", 7).values
-    order = np.random.default_rng(SEED).permutation(len(values))
-    return np.ascontiguousarray(values[order[300:]]), np.ascontiguousarray(values[order[:300]])
-
-
-def log_likelihood(W: Any, b: Any, c: Any, test: Any, steps: int) -> float:
-    """Mean log likelihood of test examples, in nats, by annealed importance sampling."""
-    from ising_mc import learning, likelihood
-    from ising_mc.machine import Machine
-
-    parts = [np.asarray(part, np.float64) for part in (W, b, c)]
-    machine = Machine("restricted", "binary", parts[0].shape, (parts[0],), (parts[1], parts[2]))
-    base = learning.base_rates(test, False)
-    log_z = likelihood.ais(machine, np.random.default_rng(SEED), 100, steps, base).log_z
-    return float(likelihood.log_likelihood(machine, test, log_z=log_z))
-
-
-def _learnt(parameters: Callable[[int], tuple[Any, Any, Any]]) -> Callable[[], tuple[float, float]]:
-    """The check of what learns: log likelihood of test digits after some epochs, from each of a few seeds."""
-
-    def check() -> tuple[float, float]:
-        _, test = digits()
-        value, error = of_runs([log_likelihood(*parameters(SEED + k), test, 1000) for k in range(RUNS)])
-        return value, math.hypot(error, GRANTED)
-
-    return check
-
-
-def trainer_of(data: Any, hidden: int, **options: Any) -> Any:
-    from ising_mc import learning
-    from ising_mc.machine import random_machine
-
-    machine = random_machine("restricted", "binary", (data.shape[1], hidden), 0.01, np.random.default_rng(SEED))
-    recipe = learning.Recipe(**{"batch": BATCH, "rate": RATE, "epochs": 10**7, "evaluate_every": 10**7, **options})
-    trainer = learning.make_trainer(machine, recipe, data, data[:0])
-    trainer.start(SEED, "benchmark", 0.0, 0, "")
-    return trainer
-
-
-def train(hidden: int) -> Simple:
-    """Epochs of PCD-1, with its monitors."""
-    data, _ = digits()
-    trainer = trainer_of(data, hidden)
-
-    def work(steps: int) -> float:
-        trainer.record(steps, 1)
-        return float(steps)
-
-    def parameters(seed: int) -> Any:
-        other = trainer_of(data, hidden)
-        other.start(seed, "benchmark", 0.0, 0, "")
-        other.record(CHECKED_EPOCHS, 1)
-        return other.parameters
-
-    return Simple(work, _learnt(parameters))
-
-
-def train_sklearn(hidden: int) -> Simple:
-    from sklearn.neural_network import BernoulliRBM
-
-    data, _ = digits()
-
-    def fitted(steps: int, seed: int) -> Any:
-        return BernoulliRBM(hidden, learning_rate=RATE, batch_size=BATCH, n_iter=steps, random_state=seed).fit(data)
-
-    def work(steps: int) -> float:
-        fitted(steps, SEED)
-        return float(steps)
-
-    def parameters(seed: int) -> Any:
-        other = fitted(CHECKED_EPOCHS, seed)
-        return other.components_.T, other.intercept_visible_, other.intercept_hidden_
-
-    return Simple(work, _learnt(parameters))
-
-
-def rbms_learner(
-    data: Any, hidden: int, rate: float = RATE, centered: bool = False, seed: int = SEED
-) -> tuple[Any, Callable[[int], None]]:
-    """Parameters of rbms, and what does some updates of its PCD-1."""
-    import torch
-    from rbms.bernoulli_bernoulli.classes import BBRBM
-    from rbms.training.pcd import fit_batch_pcd
-
-    torch.set_num_threads(1)
-    torch.manual_seed(seed)
-    own = torch.tensor(data)
-    rates = own.mean(0).clamp(1e-4, 1 - 1e-4)
-    net = BBRBM(0.01 * torch.randn(data.shape[1], hidden), torch.log(rates / (1 - rates)), torch.zeros(hidden))
-    net.init_grad()
-    chains = net.init_chains(BATCH)
-    optimizer = torch.optim.SGD(net.parameters(), lr=rate, maximize=True)
-    weights = torch.ones(BATCH, 1)
-
-    def updates(count: int) -> None:
-        nonlocal chains
-        with torch.no_grad():
-            for _ in range(count):
-                batch = own[torch.randperm(len(own))[:BATCH]]
-                optimizer.zero_grad(set_to_none=False)
-                chains, _ = fit_batch_pcd((batch, weights), chains, net, 1, 1.0, centered=centered)
-                optimizer.step()
-
-    return net, updates
-
-
-def train_rbms(hidden: int) -> Simple:
-    data, _ = digits()
-    epoch = -(-len(data) // BATCH)  # updates
-    _, updates = rbms_learner(data, hidden)
-
-    def work(steps: int) -> float:
-        updates(steps * epoch)
-        return float(steps)
-
-    def parameters(seed: int) -> Any:
-        net, updates = rbms_learner(data, hidden, seed=seed)
-        updates(CHECKED_EPOCHS * epoch)
-        return net.weight_matrix.numpy(), net.vbias.numpy(), net.hbias.numpy()
-
-    return Simple(work, _learnt(parameters))
-
-
-# --- Hopfield networks ----------------------------------------------------------------------------------------------
-
-NOISE = 0.1
-
-
-def _network(N: int, P: int) -> tuple[Any, Any]:
-    from ising_mc.hopfield import Cue, Network, draw_patterns
-
-    network = Network(N, P, cue=Cue(NOISE), sample=0)
-    return network, draw_patterns(network, SEED)
-
-
-def recall(N: int, P: int) -> Simple:
-    """64 recalls at once, from new cues each time."""
-    from ising_mc.hopfield import learn
-    from ising_mc.recall import RecallSampler
-
-    network, patterns = _network(N, P)
-    sampler = RecallSampler(network, learn(network.learnt, "fields", SEED), 0.0, 64, 1, total=10**9)
-    seeds = iter(range(10**9))
-
-    def work(steps: int) -> float:
-        before = sampler.visits
-        for _ in range(steps):
-            sampler.start(SEED, network.label, 0.0, next(seeds))
-            sampler.record(1, 100)
-        return float(sampler.visits - before)
-
-    def check() -> tuple[float, float]:
-        from ising_mc.words import unpack
-
-        found: list[float] = []
-        for _ in range(4):
-            work(1)
-            s = 2.0 * unpack(sampler.state().spins)[:N, :64].T - 1
-            found.extend(np.abs(s @ patterns.T / N).max(axis=1))
-        return of_runs(found)
-
-    return Simple(work, check)
-
-
-def _cues(patterns: Any) -> Callable[[], tuple[Any, int]]:
-    rng = np.random.default_rng(SEED)
-    P, N = patterns.shape
-
-    def cue() -> tuple[Any, int]:
-        k = int(rng.integers(P))
-        s = patterns[k].copy()
-        s[rng.permutation(N)[: round(NOISE * N)]] *= -1
-        return s, k
-
-    return cue
-
-
-def recall_numpy(N: int, P: int) -> Simple:
-    """What one writes in ten lines: a dot product a visit."""
-    from ising_mc import rules
-
-    _, patterns = _network(N, P)
-    J = rules.couplings("hebb", patterns).astype(np.float32)
-    cue, rng, overlaps = _cues(patterns), np.random.default_rng(SEED), []
-
-    def work(steps: int) -> float:
-        updates = 0
-        for _ in range(steps):
-            first, _ = cue()
-            s, changed = first.astype(np.float32), True
-            while changed:
-                changed = False
-                for i in rng.permutation(N):
-                    h = J[i] @ s
-                    if h * s[i] < 0:
-                        s[i], changed = -s[i], True
-                updates += N
-            overlaps.append(np.abs(patterns @ s / N).max())
-        return float(updates)
-
-    def check() -> tuple[float, float]:
-        while len(overlaps) < 30:
-            work(1)
-        return of_runs(overlaps)
-
-    return Simple(work, check)
-
-
-def recall_hopfieldnetwork(N: int, P: int) -> Simple:
-    from hopfieldnetwork import HopfieldNetwork
-
-    _, patterns = _network(N, P)
-    other = HopfieldNetwork(N=N)
-    other.train_pattern(np.ascontiguousarray(patterns.T, dtype=np.float64))  # int8 would overflow in its sums
-    cue, overlaps = _cues(patterns.astype(np.float64)), []
-
-    def work(steps: int) -> float:
-        updates = 0
-        for _ in range(steps):
-            s, _ = cue()
-            other.set_initial_neurons_state(s)
-            other.update_neurons(iterations=0, mode="async", run_max=True)
-            updates += N * (other.t + 1)  # it does not count the last sweep, which changes nothing
-            overlaps.append(float(np.abs(patterns @ np.asarray(other.S).reshape(-1) / N).max()))
-        return float(updates)
-
-    def check() -> tuple[float, float]:
-        while len(overlaps) < 20:
-            work(1)
-        return of_runs(overlaps)
 
     return Simple(work, check)

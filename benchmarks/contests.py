@@ -1,18 +1,24 @@
 """All contests of the benchmark suite: which work, in which sizes, against whom."""
 
-from contenders import TC, TC_3D
+import math
+
+from contenders import SEED, TC, TC_3D
 from harness import Contender, Contest
+from learners import checked_machine, exact_activity
 
 from ising_mc import exact
+from ising_mc.ising import realize
+from ising_mc.run import units_of
+from ising_mc.spec import parse
 
 WORKED = "[grid]\nreplicas = {replicas}\ntemperatures = [{T}]\n[schedule]\nsweeps = 1\n"
-WARM = 2.8
+WARM, HOT = 2.8, 8.0
 CHECKED = 16  # side of the lattices whose energies are checked
 SMALL = f"{CHECKED} x {CHECKED} sites, Tc"
 LADDER = [0.9 + 0.1 * k for k in range(16)]
 CHECK_LADDER = [TC, 2.4, 2.6, 2.9]
 N_DENSE, T_DENSE = 1024, 0.5
-N_CHECKED, T_CHECKED = 64, 1.2
+N_CHECKED, T_CHECKED = 16, 1.2
 
 
 def lattice(kind: str, L: int, T: float, update: str, replicas: int = 64, more: str = "") -> str:
@@ -55,19 +61,29 @@ def metropolis_2d(L: int, T: float = TC) -> Contest:
     )  # fmt: skip
 
 
+def cubic_energy(T: float) -> float:
+    """Energy a site of the cubic lattice, far above Tc: at T = 8 exact to 1e-9, and from L = 16 on for finite ones.
+
+    From ln Z = ln 2 + 3 ln cosh K + ln P(tanh K) a site, P to order 16 (Guttmann and Enting, J. Phys. A 26, 807, 1993).
+    """
+    loops = {0: 1, 4: 3, 6: 22, 8: 192, 10: 2046, 12: 24853, 14: 329334, 16: 4649601}
+    v = math.tanh(1 / T)
+    slope = sum(k * number * v ** (k - 1) for k, number in loops.items() if k > 0)
+    return -(3 * v + (1 - v * v) * slope / sum(number * v**k for k, number in loops.items()))
+
+
 def metropolis_3d(L: int) -> Contest:
-    side = 8
-    peers = {"L": L, "T": TC_3D, "dimension": 3, "check_size": side}
+    peers = {"L": L, "T": TC_3D, "dimension": 3, "check_size": CHECKED, "check_T": HOT}
     return Contest(
         f"metropolis_3d_{L}", f"Metropolis, cubic lattice, L = {L}, Tc",
         (
-            ours(lattice("cubic", L, TC_3D, "metropolis"), lattice("cubic", side, TC_3D, "metropolis")),
+            ours(lattice("cubic", L, TC_3D, "metropolis"), lattice("cubic", CHECKED, HOT, "metropolis")),
             Contender("mcising", "contenders:mcising", peers),
             Contender("peapods", "contenders:peapods", peers),
             Contender("dwave-samplers", "contenders:dwave", peers),
             Contender("openjij", "contenders:openjij", peers),
         ),
-        system=f"{side} x {side} x {side} sites, Tc",
+        exact=cubic_energy(HOT), system=f"{CHECKED} x {CHECKED} x {CHECKED} sites, T = {HOT:g}",
     )  # fmt: skip
 
 
@@ -113,6 +129,14 @@ def annealing() -> Contest:
     )  # fmt: skip
 
 
+def enumerated(text: str) -> float:
+    """Exact energy a site of the first unit of a run file."""
+    unit = units_of(parse(f"[run]\nseed = {SEED}\n{text}"))[0]
+    drawn = realize(unit.system, SEED)
+    states = exact.enumerate_states(drawn.graph.n_sites, drawn.graph.bonds, drawn.J)
+    return float(states.weights(unit.temperature) @ states.energy) / drawn.graph.n_sites
+
+
 def dense() -> Contest:
     text, check = (
         f'[lattice]\nkind = "complete"\nsize = [{N}]\n[couplings]\nkind = "gaussian"\n'
@@ -125,21 +149,22 @@ def dense() -> Contest:
             ours(text, check, settle=100),
             Contender("openjij", "contenders:openjij_dense", {"text": text, "check_text": check}),
         ),
-        system=f"N = {N_CHECKED}, T = {T_CHECKED:g}",
+        exact=enumerated(check), system=f"N = {N_CHECKED}, T = {T_CHECKED:g}",
     )  # fmt: skip
 
 
 def rbm() -> Contest:
-    sizes = {"visible": 784, "hidden": 500}
+    sizes, small = {"visible": 784, "hidden": 500}, checked_machine()
     return Contest(
         "rbm", "Block Gibbs sampling of an RBM of 784 x 500 units",
         (
-            Contender("ising-mc", "contenders:rbm", sizes),
-            Contender("scikit-learn", "contenders:rbm_sklearn", sizes),
-            Contender("torch", "contenders:rbm_torch", sizes),
-            Contender("NumPy", "contenders:rbm_numpy", sizes),
+            Contender("ising-mc", "learners:rbm", sizes),
+            Contender("scikit-learn", "learners:rbm_sklearn", sizes),
+            Contender("torch", "learners:rbm_torch", sizes),
+            Contender("NumPy", "learners:rbm_numpy", sizes),
         ),
-        unit="units/ns", checks="mean activity",
+        unit="units/ns", checks="mean activity", exact=exact_activity(small),
+        system=f"{small.sizes[0]} x {small.sizes[1]} units of strong couplings",
     )  # fmt: skip
 
 
@@ -148,9 +173,9 @@ def training(hidden: int) -> Contest:
     return Contest(
         f"training_{hidden}", f"PCD-1 on 8 x 8 digits, {hidden} hidden units",
         (
-            Contender("ising-mc", "contenders:train", size),
-            Contender("scikit-learn", "contenders:train_sklearn", size),
-            Contender("rbms", "contenders:train_rbms", size),
+            Contender("ising-mc", "learners:train", size),
+            Contender("scikit-learn", "learners:train_sklearn", size),
+            Contender("rbms", "learners:train_rbms", size),
         ),
         unit="epochs/ns", checks="log likelihood after 300 epochs",
     )  # fmt: skip
@@ -161,9 +186,9 @@ def recall(N: int, P: int) -> Contest:
     return Contest(
         f"recall_{N}", f"Hopfield recall from 10 % noise, N = {N}, P = {P}, new cues",
         (
-            Contender("ising-mc", "contenders:recall", size),
-            Contender("hopfieldnetwork", "contenders:recall_hopfieldnetwork", size),
-            Contender("NumPy", "contenders:recall_numpy", size),
+            Contender("ising-mc", "recallers:recall", size),
+            Contender("hopfieldnetwork", "recallers:recall_hopfieldnetwork", size),
+            Contender("NumPy", "recallers:recall_numpy", size),
         ),
         unit="units/ns", checks="overlap",
     )  # fmt: skip

@@ -206,7 +206,8 @@ def judge(contest: Contest, results: Sequence[Result]) -> None:
             aim, error = first.value, math.hypot(own.error, first.error)
         if not abs(own.value - aim) <= AGREES * error:
             z = abs(own.value - aim) / error if error > 0 else math.inf
-            own.trouble = f"wrong: {contest.checks} = {own.value:.6g} is {z:.3g} standard errors from {aim:.6g}"
+            what = "not as ours" if own.aim is None else "wrong"
+            own.trouble = f"{what}: {contest.checks} = {own.value:.6g} is {z:.3g} standard errors from {aim:.6g}"
 
 
 def ratios(results: Sequence[Result], name: str) -> list[float]:

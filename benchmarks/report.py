@@ -288,15 +288,16 @@ def roofline(found: dict[str, Any]) -> list[str]:
         "random_words": "words of xoroshiro128++ a ns", "generator_operations": "64-bit operations of that a ns",
         "logic_operations": "sums and differences of words in the first-level cache, operations a ns",
         "cache_bytes": "bytes a ns, first-level cache", "second_bytes": "bytes a ns, second-level cache", "memory_bytes": "bytes a ns, memory",
+        "look_ups": "look-ups a ns in the second-level cache, four chains of them side by side",
         "table_products": "products of a bit and a weight by tables a ns",
     }  # fmt: skip
     rows = [
-        (row["name"], number(row["rate"]), number(row["operations"]), f"{number(row['bytes'])} ({row['source']})",
+        (row["name"], number(row["rate"]), f"{number(row['operations'])} {row['operation']}", f"{number(row['bytes'])} ({row['source']})",
          f"{number(row['most'])} ({row['bound']})", f"{row['share']:.0%}", row["limit"], row["help"])
         for row in found["rows"]
     ]  # fmt: skip
     headings = (
-        "kernel", "attempts/ns", "64-bit operations an attempt", "bytes an attempt", "attempts/ns that these allow", "share",
+        "kernel", "attempts/ns", "an attempt needs", "bytes an attempt", "attempts/ns that these allow", "share",
         "what else limits it", "what would help, or has",
     )  # fmt: skip
     return [

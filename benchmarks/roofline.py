@@ -40,18 +40,23 @@ def bits(classes: int) -> float:
 
 
 SOURCES = {"cache": "first-level cache", "second": "second-level cache", "memory": "memory"}
+OPERATIONS = {
+    "logic_operations": "operations",
+    "table_products": "products of a bit and a weight",
+    "look_ups": "look-ups that wait for one another",
+}
 
 
 @dataclass(frozen=True)
 class Kernel:
-    """What an attempt needs; operations: on words of 64 bits; bytes: to and from `source`."""
+    """What an attempt needs; operations: of the kind `operation`; bytes: to and from `source`."""
 
     name: str
     text: str
     operations: float
     bytes: float
     source: str = "cache"  # or another of SOURCES
-    operation: str = "logic_operations"  # the ceiling that counts for its operations
+    operation: str = "logic_operations"  # or another of OPERATIONS
     settle: int = 10
     limit: str = ""  # what else keeps it from the bound
     help: str = ""  # what would make it faster
@@ -62,6 +67,11 @@ SQUARE = bits(2) + 14 + 1  # and: five loads become the number of unsatisfied bo
 SQUARE_BYTES = WORD * (17 + SLOT_WORDS + 8 + 3)  # two passes over bits, slots, neighbours and classes, flip
 CUBIC = bits(3) + 6 + 21 + 12 + 1
 CUBIC_BYTES = WORD * (19 + SLOT_WORDS + 18 + 10 + 3)  # and the six directions are written and read
+COIN, COIN_BYTES = GENERATOR + 1, WORD * 7
+LOOK_UPS = (
+    3  # at least: from the neighbour's parent to its label, from there to itself, and the own one's when it turns
+)
+CLUSTER_BYTES = 6 * 4  # parents: read and written as often
 TRIED = (
     "Done: nine random words instead of twelve, since four sites share those of the later places; random bits that say where "
     "u differs from its threshold, not u; rows that follow each other in memory, for one loop over many. Tried: more or fewer "
@@ -84,11 +94,16 @@ def kernels() -> list[Kernel]:
     return [
         Kernel("square, L = 128, 64 replicas a word", lattice("square", 128, TC, "metropolis"), SQUARE / LANES,
                SQUARE_BYTES / LANES, limit="shifts, of which only one a cycle can be done; lanes left to settle; copies between short rows", help=TRIED),
+        Kernel("square, L = 128, heat bath", lattice("square", 128, TC, "heat_bath"), (SQUARE + COIN) / LANES,
+               (SQUARE_BYTES + COIN_BYTES) / LANES, limit="the same", help="the same"),
         Kernel("square, L = 2048, 64 sites a word", lattice("square", 2048, TC, "metropolis", 1, one), SQUARE / LANES,
                SQUARE_BYTES / LANES, limit="the same", help="the same"),
         Kernel("cubic, L = 32, 64 replicas a word", lattice("cubic", 32, TC_3D, "metropolis"), CUBIC / LANES,
                CUBIC_BYTES / LANES, limit="lanes left to settle, neighbours by way of the scratch array",
                help="neighbours read where they are needed, on lattices whose rows are long"),
+        Kernel("square, L = 128, Swendsen-Wang", lattice("square", 128, TC, "swendsen_wang"), LOOK_UPS, CLUSTER_BYTES, "second",
+               operation="look_ups", limit="jumps that cannot be foretold: longer ways to a label, bonds that are closed",
+               help="more replicas side by side, while their parents fit into the cache"),
         Kernel("RBM 784 x 500, block Gibbs", rbm + WORKED.format(T=1.0), products, 2 * 4 * products / LANES,
                operation="table_products", limit="tables are filled anew for each tile of 64 chains; the logistic function",
                help="longer tiles; 8-bit products (VNNI) were measured and are slower (vnni.py)"),
@@ -125,6 +140,15 @@ def logic_loop(a: Any, b: Any, out: Any, times: int) -> None:
 
 
 @njit
+def look_up_loop(table: Any, times: int) -> int:
+    """Four chains of look-ups side by side."""
+    i, j, k, m = 0, 1, 2, 3
+    for _ in range(times):
+        i, j, k, m = table[i], table[j], table[k], table[m]
+    return i ^ j ^ k ^ m
+
+
+@njit
 def copy_loop(a: Any, out: Any, times: int) -> None:
     for _ in range(times):
         for k in range(np.uint64(len(out))):
@@ -151,6 +175,8 @@ def ceilings() -> dict[str, float]:
     big, other = np.zeros(2**25, np.uint64), np.zeros(2**25, np.uint64)
     table = np.zeros(int(TABLE_SIZE), np.int32)
     sums, states = np.zeros(LANES * int(COLUMNS), np.int32), rng.integers(0, 2**32, LANES).astype(np.uint64)
+    order, links = rng.permutation(2**15), np.zeros(2**15, np.int64)  # a quarter of a megabyte
+    links[order] = np.roll(order, -1)
     words = pace(lambda: generator_loop(a, b, out, times), 2 * n * times)
     return {
         "random_words": words,
@@ -159,6 +185,7 @@ def ceilings() -> dict[str, float]:
         "cache_bytes": pace(lambda: copy_loop(a, out, times), 16 * n * times),
         "second_bytes": pace(lambda: copy_loop(middle, middle_out, times // 30), 16 * len(middle) * (times // 30)),
         "memory_bytes": pace(lambda: copy_loop(big, other, 1), 16 * len(big)),
+        "look_ups": pace(lambda: look_up_loop(links, n * times // 10), 4 * (n * times // 10)),
         "table_products": pace(lambda: many_sums(sums, table, states, TIMES // 10), TILE * LANES * TIMES // 10),
     }
 
@@ -169,12 +196,13 @@ def study(quick: bool) -> Any:
     for own in kernels():
         reached = rate(own.text, settle=own.settle)["rate"]
         bounds = {
-            "operations": found[own.operation] / own.operations,
+            OPERATIONS[own.operation]: found[own.operation] / own.operations,
             f"bytes, {SOURCES[own.source]}": found[f"{own.source}_bytes"] / own.bytes,
         }
         bound, most = min(bounds.items(), key=lambda item: item[1])
         rows.append({
-            "name": own.name, "rate": reached, "operations": own.operations, "bytes": own.bytes, "source": SOURCES[own.source],
+            "name": own.name, "rate": reached, "operations": own.operations, "operation": OPERATIONS[own.operation],
+            "bytes": own.bytes, "source": SOURCES[own.source],
             "bound": bound, "most": most, "share": reached / most, "limit": own.limit, "help": own.help,
         })  # fmt: skip
     return {"ceilings": found, "rows": rows, "bits": found["random_words"] * LANES / PLANES}

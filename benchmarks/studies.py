@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from contenders import SEED, TC, TC_3D, digits, log_likelihood, ordered, rbms_learner, trainer_of
+from contenders import SEED, TC, TC_3D, ordered
 from contests import lattice
+from learners import digits, log_likelihood, rbms_learner, trainer_of
 
 from ising_mc import exact
 from ising_mc import statistics as means
@@ -139,7 +140,7 @@ def growth(quick: bool) -> Any:
 
 def patterns(quick: bool) -> Any:
     """Hopfield recalls over N and P, with the exponents of the cost of an update."""
-    from contenders import recall
+    from recallers import recall
 
     sizes, loads = ((1024,), (51, 102)) if quick else ((256, 512, 1024, 2048, 4096), (13, 26, 51, 102))
     rows = []

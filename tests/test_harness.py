@@ -1,5 +1,6 @@
 """The harness of the benchmarks on rivals that are made up: right, wrong, missing, crashing, hanging."""
 
+import importlib
 import math
 import sys
 from pathlib import Path
@@ -114,6 +115,7 @@ def test_without_an_exact_value_all_are_held_against_the_first() -> None:
     own.append(Result("unknown", [1.0], math.nan, math.nan))
     judge(contest, own)
     assert [bool(one.trouble) for one in own] == [False, False, True, True]
+    assert own[2].trouble.startswith("not as ours: e = 1.2 is 14.1 standard errors")
     assert own[3].trouble == "unchecked"
 
 
@@ -130,3 +132,11 @@ def test_a_contender_may_be_checked_on_a_system_of_its_own() -> None:
 def test_spreads_are_written() -> None:
     assert middle_and_spread([1.0, 2.0, 4.04]) == "2.0 (1.0 - 4.0)"
     assert middle_and_spread([50.0, 99.0, 120.0]) == "99 (50 - 120)"
+
+
+def test_everybody_who_is_to_take_part_is_there() -> None:
+    contests = importlib.import_module("contests")
+    for contest in (*contests.QUICK, *contests.FULL):
+        for own in contest.contenders:
+            module, name = own.make.split(":")
+            assert callable(getattr(importlib.import_module(module), name)), own

@@ -82,8 +82,9 @@ def test_missed_aims_say_why(tmp_path: Path) -> None:
     told["studies"]["effective_samples"][0] |= {"name": "ising-mc, metropolis", "seconds_to_1e-4": 10.0}
     told["studies"]["roofline"] = NO_ROOFLINE | {
         "rows": [
-            {"name": "square, L = 128, 64 replicas a word", "rate": 10.0, "operations": 2.0, "bytes": 4.0, "share": 0.5,
-             "source": "cache", "bound": "operations", "most": 20.0, "limit": "much", "help": "little"}
+            {"name": "square, L = 128, 64 replicas a word", "rate": 10.0, "operations": 2.0, "operation": "operations",
+             "bytes": 4.0, "share": 0.5, "source": "cache", "bound": "operations", "most": 20.0,
+             "limit": "much", "help": "little"}
         ]
     }  # fmt: skip
     text = report.text(told, tmp_path)
