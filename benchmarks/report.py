@@ -210,7 +210,6 @@ def measuring(found: list[dict[str, Any]]) -> list[str]:
 
 
 def whole_command(found: dict[str, Any]) -> list[str]:
-    kernel = found["kernel"]
     rows = [
         (str(row["L"]), str(row["sweeps"]), str(row["every"]), f"{number(row['sampling'])} ({row['sampling_share']:.0%})",
          f"{number(row['whole'])} ({row['share']:.0%})", f"{row['bytes'] / 1e6:.0f}")
@@ -219,7 +218,7 @@ def whole_command(found: dict[str, Any]) -> list[str]:
     headings = ("L", "sweeps", "measured every", "sampling and saving", "from the shell to the end", "result file, MB")
     return [
         "## The whole command", "",
-        f"33 temperatures x 64 replicas, {found['threads']} threads; the kernel alone, just before each: {number(kernel)} attempts/ns.",
+        f"33 temperatures x 64 replicas, {found['threads']} threads; attempts/ns, and as shares of the kernel's just before.",
         "", *table(headings, rows),
         f"A run of one sweep takes {found['warm']:.2f} s from the shell to the end, {found['cold']:.1f} s with an empty cache.",
         "",
@@ -286,9 +285,9 @@ def roofline(found: dict[str, Any]) -> list[str]:
     ceilings = found["ceilings"]
     names = {
         "random_words": "words of xoroshiro128++ a ns", "generator_operations": "64-bit operations of that a ns",
-        "logic_operations": "sums and differences of words in the first-level cache, operations a ns",
+        "logic_operations": "sums and exclusive ors of words in the first-level cache, operations a ns",
         "cache_bytes": "bytes a ns, first-level cache", "second_bytes": "bytes a ns, second-level cache", "memory_bytes": "bytes a ns, memory",
-        "look_ups": "look-ups a ns in the second-level cache, four chains of them side by side",
+        "look_ups": "look-ups a ns in the second-level cache, twelve chains of them side by side",
         "table_products": "products of a bit and a weight by tables a ns",
     }  # fmt: skip
     rows = [

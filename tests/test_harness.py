@@ -1,6 +1,7 @@
 """The harness of the benchmarks on rivals that are made up: right, wrong, missing, crashing, hanging."""
 
 import importlib
+import inspect
 import math
 import sys
 from pathlib import Path
@@ -134,9 +135,9 @@ def test_spreads_are_written() -> None:
     assert middle_and_spread([50.0, 99.0, 120.0]) == "99 (50 - 120)"
 
 
-def test_everybody_who_is_to_take_part_is_there() -> None:
+def test_everybody_who_is_to_take_part_is_there_and_takes_the_options() -> None:
     contests = importlib.import_module("contests")
     for contest in (*contests.QUICK, *contests.FULL):
         for own in contest.contenders:
             module, name = own.make.split(":")
-            assert callable(getattr(importlib.import_module(module), name)), own
+            inspect.signature(getattr(importlib.import_module(module), name)).bind(**own.options)
