@@ -287,6 +287,7 @@ def roofline(found: dict[str, Any]) -> list[str]:
         "random_words": "words of xoroshiro128++ a ns", "generator_operations": "64-bit operations of that a ns",
         "logic_operations": "sums and exclusive ors of words in the first-level cache, operations a ns",
         "cache_bytes": "bytes a ns, first-level cache", "second_bytes": "bytes a ns, second-level cache", "memory_bytes": "bytes a ns, memory",
+        "scalar_operations": "operations a ns on single words, one after the other",
         "look_ups": "look-ups a ns in the second-level cache, twelve chains of them side by side",
         "table_products": "products of a bit and a weight by tables a ns",
     }  # fmt: skip

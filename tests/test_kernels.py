@@ -8,7 +8,7 @@ from itertools import islice, product
 import numpy as np
 import pytest
 from scipy import stats
-from twins import PlainSampler, linear_complexity, rotate, unpack, xoroshiro128
+from twins import PlainSampler, decide, linear_complexity, pack, rotate, unpack, xoroshiro128
 
 from ising_mc import streams
 from ising_mc.exact import critical_temperature
@@ -152,6 +152,42 @@ def test_each_lane_that_is_left_has_a_word_of_its_own() -> None:
     words = islice(xoroshiro128(*start_state(0)), 64)
     digits = [int(thresholds[0, bernoulli.ROUNDS + (word & -word).bit_length() - 1]) for word in words]
     assert int(scratch[int(bernoulli.FLIP)]) == sum(digit & 1 << lane for lane, digit in enumerate(digits))
+
+
+@pytest.mark.parametrize("classes", [2, 3, 4, 5])
+def test_decisions_are_their_twins(classes: int) -> None:
+    """Blocks of any number of words, lanes that ask or not, rubbish elsewhere; also where lanes have to wait."""
+    rng, waiting = np.random.default_rng(3), 0
+    for trial in range(40):
+        words = int(rng.integers(1, 129)) if trial % 2 else 128
+        goals = (rng.random(classes) * 2.0**62).astype(np.uint64)
+        digits = (goals[:, None] >> np.arange(61, -1, -1, dtype=np.uint64)) & np.uint64(1)
+        own_class, asks = rng.integers(0, classes, (64, words)), rng.random((64, words)) < 0.9
+        scratch = rng.integers(0, 2**64, bernoulli.SCRATCH_WORDS, dtype=np.uint64)
+        sections = scratch.reshape(-1, bernoulli.BLOCK)
+        need, flip, open_lanes, sharing, class_0 = (
+            int(at) // bernoulli.BLOCK
+            for at in (bernoulli.NEED, bernoulli.FLIP, bernoulli.OPEN, bernoulli.SHARING, bernoulli.CLASS_0)
+        )
+        sections[need, :words] = pack(asks)
+        for m in range(1, classes):
+            sections[class_0 + m, :words] = pack(own_class == m)
+        before, generators = sections[flip, :words].copy(), sections[:2].copy()
+
+        def draw(first: int, last: int, generators: np.ndarray = generators) -> np.ndarray:
+            drawn = np.empty(last - first, np.uint64)
+            for k in range(first, last):
+                stream = next_bits(*generators[:, k])
+                drawn[k - first], generators[0, k], generators[1, k] = stream
+            return drawn
+
+        verdicts = pack(decide(draw, asks, goals[own_class]) & asks)
+        getattr(bernoulli, f"decide_{classes}")(scratch, ~np.uint64(0) * digits, np.uint64(words))
+        np.testing.assert_array_equal(sections[flip, :words] ^ before, verdicts)
+        np.testing.assert_array_equal(sections[:2], generators)
+        if words > 32:
+            waiting += int(np.bitwise_count(sections[open_lanes] & ~sections[sharing]).sum())
+    assert waiting > 0
 
 
 SELDOM = 2.0**-8  # the probability of the verdict that the following tests count

@@ -37,7 +37,7 @@ STATE_A, STATE_B, FLIP, COIN, NEED, OPEN, SHARING, BELOW, CLASS_0, CLASS_1, CLAS
 # FLIP: what to flip; set beforehand where that is certain, or where u >= t is to flip, and turned by the verdict;
 # COIN: lanes that flip with probability 1/2;  NEED: lanes that need a verdict;  OPEN: lanes without one as yet;
 # SHARING: those of them that share;  BELOW: the verdict u < t;  CLASS_m: lanes of threshold class m, where those of
-# none of the classes 1 to 4 belong to class 0;  LATE, LEFT: of a slot, lanes that are open still, and with those that
+# none of the classes 1 to 4 belong to class 0;  LATE: lanes of a slot that are open still;  LEFT: these and those that
 # had to wait
 SCRATCH_WORDS = 15 * BLOCK
 
@@ -79,7 +79,7 @@ def _compare(state, masks, digits):
 
 @jit_inline
 def _four_digits(thresholds, k, classes):
-    """`_digits` k to k + 3.  They are read before a loop, since the compiler cannot know that it leaves them alone."""
+    """`_digits` k to k + 3; read before a loop, since the compiler cannot know that the loop leaves them alone."""
     one, two = _digits(thresholds, k, classes), _digits(thresholds, k + 1, classes)
     return one, two, _digits(thresholds, k + 2, classes), _digits(thresholds, k + 3, classes)
 
@@ -180,7 +180,7 @@ def _settle(scratch, thresholds, layers, classes):
 
 @jit
 def _settle_word(scratch, thresholds, j, undecided, k, classes):
-    """Settle the undecided lanes of word j, which do not differ before place k: each by a random word's lowest 1."""
+    """Settle the undecided lanes of word j, where u and t agree before place k: each by a random word's lowest 1."""
     a, b = scratch[STATE_A + j], scratch[STATE_B + j]
     while undecided != ZERO:
         lane = lowest(undecided)

@@ -7,19 +7,20 @@ row r + b*H of one lattice of 64*H rows, so that only the vertical wrap differs:
 
 Memory: even and odd rows stand apart, and in both the even and the odd columns, so that sites updated together are
 neighbours in memory, and so are their neighbours.  In each of these four parts row follows row, with copies between
-them of the words that the ends of a row have for neighbours::
+them of the words that the ends of a row have for neighbours.  Of an even number of columns::
 
     a row, even columns:   x=0  x=2  x=4 ...  [x=0]
     a row, odd columns:  [x=L-1]  x=1  x=3 ...
 
-With even columns this holds over the ends of rows, too: the neighbours of word k of one part are words k and k + 1, or
-k - 1 and k, of the part beside it, and two words a row apart in the part of the other rows.  So a loop runs over many
-rows as if they were one; what it does to the copies is mended afterwards.  Rows -1 and H are copies, too.
+Then, also over the ends of rows, the neighbours of word k of one part are words k and k + 1, or k - 1 and k, of the
+part beside it, and two words a row apart in the part of the other rows.  So a loop runs over many rows as if they were
+one; what it does to the copies is mended afterwards.  Where the number of columns is odd, its odd ones stand between
+two copies, [x=L-1] and [x=0], and rows are updated one by one.  Rows -1 and H are copies, too.
 
 A geometry is the tuple (rows, columns, pitch, twist, part): rows and columns of words, words from a row to the next and
 from a part to the next.
 Even sides are updated in checkerboard order.  With an odd side no checkerboard exists: then rows go one after the
-other, in each row first the even columns (but the last, which touches the first), then the odd ones, then the last.
+other, in each row first the even columns (but the last, where it touches the first), then the odd ones, then the last.
 """
 
 import numpy as np
@@ -234,9 +235,9 @@ def _classify(scratch, at, spins, geometry, model, row, parity, start, length):
 def update_colour(spins, geometry, scratch, model, colour, first, last, start):
     """Update the sites of one colour of the checkerboard in rows first ... last - 1.
 
-    They go in blocks, through the rows of one part and then through those of the other.  With odd columns the last one
-    is left out, since it touches the first; with start = columns // 2 it comes alone.  Of such lattices only one row
-    can be updated at once.
+    They go in blocks, through the rows of one part and then through those of the other.  Of an odd number of columns
+    the last one is left out, since it touches the first; with start = columns // 2 it comes alone.  Of such lattices
+    only one row can be updated at once.
     """
     _, columns, pitch, _, _ = geometry
     thresholds, _, _, heat_bath, field = model
@@ -311,9 +312,8 @@ def count_replicas(spins, geometry, inside, sign, counter, unsatisfied, ups):
 
 @jit_inline
 def _count_two_rows(counter, spins, geometry, inside, row, start, words, width, second_mask, sign, earlier):
-    """Count the right and down bonds of 2 * words slots from `start` on, in a row and (with second_mask) the next.
-
-    The slot behind the last row may be among them: it is a copy.
+    """Count the right and down bonds of 2 * words places from `start` on, in a row, the next (with second_mask), and
+    the rows behind these two in their parts.  The place behind the last row may be among them: it is a copy.
     """
     e0, o0 = np.uint64(half_row(geometry, row, 0) + start), np.uint64(half_row(geometry, row, 1) + start)
     e1, o1 = np.uint64(half_row(geometry, row + 1, 0) + start), np.uint64(half_row(geometry, row + 1, 1) + start)
@@ -326,12 +326,12 @@ def _count_two_rows(counter, spins, geometry, inside, row, start, words, width, 
         k = j + half
         first, second = inside[0, here + j], inside[1, here + j]
         places = e0 + j, o0 + j, e1 + j, o1 + j, e2 + j, o2 + j
-        digits, up_digits, eight_a, four_a = _count_slot(
+        digits, up_digits, eight_a, four_a = _count_place(
             spins, places, first, second, second_mask, sign, digits, up_digits
         )
         first, second = inside[0, here + k], inside[1, here + k]
         places = e0 + k, o0 + k, e1 + k, o1 + k, e2 + k, o2 + k
-        digits, up_digits, eight_b, four_b = _count_slot(
+        digits, up_digits, eight_b, four_b = _count_place(
             spins, places, first, second, second_mask, sign, digits, up_digits
         )
         counter[j], counter[WIDTH + j], counter[TWO * WIDTH + j] = digits
@@ -348,8 +348,8 @@ def _count_two_rows(counter, spins, geometry, inside, row, start, words, width, 
 
 
 @jit_inline
-def _count_slot(spins, places, even_mask, odd_mask, second_mask, sign, digits, up_digits):
-    """Add the eight bonds and four spins of a slot to the digits; the carries, too, of weight 8 and 4."""
+def _count_place(spins, places, even_mask, odd_mask, second_mask, sign, digits, up_digits):
+    """Add the eight bonds and four spins of a place; the new digits, and the carries of weight 8 and 4."""
     e0, o0, e1, o1, e2, o2 = places
     digit_1, digit_2, digit_4 = digits
     up_1, up_2 = up_digits
