@@ -257,7 +257,7 @@ def openjij_dense(text: str, check_text: str) -> Simple:
     def check() -> tuple[float, float]:
         beta = 1 / small.temperature
         found = peer.SASampler().sample_ising(
-            {}, couplings(small), beta_min=beta, beta_max=beta, num_sweeps=500, num_reads=20000
+            {}, couplings(small), beta_min=beta, beta_max=beta, num_sweeps=500, num_reads=5000
         )  # without a seed: with one all its reads are the same
         return of_runs(np.asarray(found.energies) / small.system.n_sites)
 

@@ -90,8 +90,8 @@ def exponent(rows: list[Row], x: str, y: str) -> float:
 def sizes(quick: bool) -> Any:
     """Rates over the side, of one thread and of all."""
     cores = len(os.sched_getaffinity(0))
-    squares = (16, 64, 256, 1024, 4096) if quick else (16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384)
-    cubes = (8, 32, 128) if quick else (8, 16, 32, 64, 128, 256)
+    squares = (16, 64, 256, 1024) if quick else (16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384)
+    cubes = (8, 32) if quick else (8, 16, 32, 64, 128, 256)
     rows = []
     for kind, sides, T in (("square", squares, TC), ("cubic", cubes, TC_3D)):
         for L in sides:
@@ -341,7 +341,7 @@ def _makers(L: int) -> Iterator[tuple[str, Callable[[], Callable[[int], Record]]
 def effective_samples(quick: bool) -> Any:
     """Independent samples of e and m^2 a second at Tc over L, and seconds to an error of 1e-4 of e at L = 64."""
     rows, budget, rounds = [], 0.8 if quick else 4.0, 3
-    for L in (32, 64) if quick else (16, 32, 64, 128):
+    for L in (64,) if quick else (16, 32, 64, 128):
         e0 = float(exact.kaufman(TC, L).energy)
         makers: dict[str, Callable[[int], Record]] = {}
         found: dict[str, list[Row]] = {}
