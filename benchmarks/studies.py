@@ -207,7 +207,7 @@ def whole_command(quick: bool) -> Any:
     """The command from the shell to the end, storage included, beside its kernel."""
     import h5py
 
-    cores, rows, kernels = len(os.sched_getaffinity(0)), [], []
+    cores, rows = len(os.sched_getaffinity(0)), []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         command(RUN.format(L=64, num=1, thermalization=200, sweeps=2000, every=1), folder)  # compiles what is needed
@@ -215,13 +215,13 @@ def whole_command(quick: bool) -> Any:
         for L, sweeps, every in long[1:3] if quick else long:
             found = []
             for _ in range(2 if quick else 3):
-                kernels.append(rate(lattice("square", L, TC, "metropolis"), cores)["rate"])  # just before
+                kernel = rate(lattice("square", L, TC, "metropolis"), cores)["rate"]  # just before
                 text = RUN.format(L=L, num=33, thermalization=sweeps // 5, sweeps=sweeps, every=every)
                 seconds = command(text, folder)
                 with h5py.File(folder / "r.h5") as file:
                     sampling = float(file["timings"].attrs["flips_per_ns"])
                 whole = 33 * 64 * L**2 * sweeps * 1.2 / seconds / 1e9
-                found.append((sampling, whole, sampling / kernels[-1], whole / kernels[-1]))
+                found.append((sampling, whole, sampling / kernel, whole / kernel))
             columns = [sorted(values) for values in zip(*found, strict=True)]
             sampling, whole, sampling_share, share = (statistics.median(values) for values in columns)
             rows.append({
@@ -232,7 +232,7 @@ def whole_command(quick: bool) -> Any:
         command(text, folder)
         warm = statistics.median(command(text, folder) for _ in range(3 if quick else 9))
         cold = command(text, folder, {"NUMBA_CACHE_DIR": str(folder / "cache")})
-    return {"threads": cores, "kernel": statistics.median(kernels), "rows": rows, "warm": warm, "cold": cold}
+    return {"threads": cores, "rows": rows, "warm": warm, "cold": cold}
 
 
 # --- what a second of work is worth ---------------------------------------------------------------------------------

@@ -415,7 +415,7 @@ def exact(
 def bench(threads: int | None, target: Path | None, compare: Path | None) -> None:
     """Measure the kernels on this machine: updates per ns on one and on all threads, each with a check of its physics.
 
-    Takes some two minutes with compiled kernels in the cache, more without.
+    Takes about a minute with compiled kernels in the cache, three without.
     """
     from ising_mc import bench as benchmark
     from ising_mc import benchtables

@@ -108,10 +108,8 @@ def _first_places(scratch, thresholds, words, classes):
         scratch[BELOW + j], scratch[OPEN + j] = below, undecided
     digits = _four_digits(thresholds, 0, classes)
     for j in range(words):
-        state, masks = (
-            (scratch[STATE_A + j], scratch[STATE_B + j], scratch[BELOW + j], scratch[OPEN + j]),
-            _masks(scratch, j, classes),
-        )
+        masks = _masks(scratch, j, classes)
+        state = scratch[STATE_A + j], scratch[STATE_B + j], scratch[BELOW + j], scratch[OPEN + j]
         state = _compare(state, masks, digits[2])
         state = _compare(state, masks, digits[1])
         a, b, below, undecided = _compare(state, masks, digits[0])
